@@ -1,0 +1,1 @@
+"""The statement inside the SNARK: projected rows -> invariant maps -> encoder -> v."""

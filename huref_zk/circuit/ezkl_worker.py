@@ -1,0 +1,46 @@
+"""Child process that runs one ezkl call: ``python -m huref_zk.circuit.ezkl_worker``, job on stdin.
+
+ezkl is a native library that has been seen to panic, and a panic or an allocation failure must not
+take the caller with it. The job is JSON {"call", "arguments", "memory"}; the answer is one JSON line
+on stdout, {"ok": result} or {"error": text}; anything else means that the call died.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+
+CALLS = ("compile_circuit", "gen_settings", "gen_witness", "prove", "setup", "verify")
+
+
+def main() -> None:
+    job = json.load(sys.stdin)
+    # ezkl prints to stdout; keep the real one for the answer alone.
+    answer = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    if job["memory"]:
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_AS, (job["memory"], job["memory"]))
+    import ezkl
+
+    arguments = job["arguments"]
+    if job["call"] not in CALLS:
+        raise SystemExit(f"unknown call {job['call']}")
+    if "py_run_args" in arguments:
+        run_args = ezkl.PyRunArgs()
+        for name, value in arguments["py_run_args"].items():
+            setattr(run_args, name, value)
+        arguments["py_run_args"] = run_args
+    try:
+        result = getattr(ezkl, job["call"])(**arguments)
+        text = {"ok": result if isinstance(result, (bool, str, int)) else True}
+    except BaseException as e:  # pyo3 raises PanicException, which is no Exception
+        text = {"error": f"{type(e).__name__}: {e}"}
+    answer.write(json.dumps(text) + "\n")
+    answer.flush()
+
+
+if __name__ == "__main__":
+    main()

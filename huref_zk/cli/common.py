@@ -1,0 +1,96 @@
+"""What every command shares: --json and --quiet, progress bars, results, and errors to exit codes."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import wraps
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from huref_zk.errors import EnvironmentLacks, HurefError, InputError, StepFailed
+
+
+@dataclass(frozen=True)
+class Output:
+    """Results go to stdout (JSON or words), progress and errors to stderr."""
+
+    json: bool
+    quiet: bool
+
+    def result(self, data: dict, lines: list[str]) -> None:
+        """Print ``data`` as one JSON object with --json, else ``lines`` unless --quiet."""
+        if self.json:
+            click.echo(json.dumps(data, sort_keys=True))
+        elif not self.quiet:
+            for line in lines:
+                click.echo(line)
+
+    def say(self, line: str) -> None:
+        """A word on what is going on, to stderr."""
+        if not (self.quiet or self.json):
+            click.echo(line, err=True)
+
+    @contextlib.contextmanager
+    def progress(self, what: str) -> Iterator[Callable[[int, int], None]]:
+        """A bar (a spinner until the total is known) on stderr; yields ``callback(done, total)``."""
+        columns = (
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TimeElapsedColumn(),
+        )
+        console = Console(stderr=True)
+        hidden = self.quiet or self.json or not console.is_terminal
+        if hidden:
+            self.say(f"{what} ...")
+        with Progress(*columns, console=console, transient=True, disable=hidden) as bar:
+            task = bar.add_task(what, total=None)
+            yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def with_output(command: Callable) -> Callable:
+    """Add --json and --quiet to a command and pass it ``output``; turn HurefErrors into exit codes."""
+
+    @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
+    @click.option("--quiet", is_flag=True, help="Print nothing but errors.")
+    @wraps(command)
+    def wrapper(*args, as_json: bool, quiet: bool, **kwargs):
+        try:
+            return command(*args, output=Output(as_json, quiet), **kwargs)
+        except HurefError as e:
+            fail(e, as_json)
+        except MemoryError:
+            fail(_out_of_memory(), as_json)
+        except OSError as e:
+            fail(_os_error(e), as_json)
+
+    return wrapper
+
+
+def fail(error: HurefError, as_json: bool) -> None:
+    """Report ``error`` in one line and leave with its exit code."""
+    message = " ".join(str(error).split())
+    if as_json:
+        data = {"error": message, "exit_code": error.exit_code, "valid": False}
+        if isinstance(error, StepFailed):
+            data["step"] = error.step
+        click.echo(json.dumps(data, sort_keys=True))
+    else:
+        click.echo(f"error: {message}", err=True)
+    sys.exit(error.exit_code)
+
+
+def _out_of_memory() -> HurefError:
+    return EnvironmentLacks("out of memory; close other programs or use a larger machine")
+
+
+def _os_error(e: OSError) -> HurefError:
+    text = f"{e.filename}: {e.strerror}" if e.filename else str(e)
+    kinds = (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError)
+    return InputError(text) if isinstance(e, kinds) else EnvironmentLacks(text)
