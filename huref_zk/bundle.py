@@ -1,0 +1,139 @@
+"""The proof bundle `.hzp`: one file that carries everything a verifier reads but the picture.
+
+Strict container (container.py), magic b"HUREFZP" and version 1, header as canonical JSON, then four sections whose
+lengths the header gives and which end exactly at the end of the file:
+
+    commitment    the whole `.hzc` file of the committed model (commit/commitment.py)
+    projection    the projection proof (project/prover.py)
+    v             512 field elements, 32 bytes each, big-endian, below r: the circuit's public output
+    proof         the Halo2 proof as ezkl writes it; opens with the 32 row commitments, 64 bytes each
+
+Header fields (every one required, no others): see FIELDS. Docs: docs/formats.md.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from huref_zk.circuit.encoder import V_LENGTH
+from huref_zk.commit.bn254 import R
+from huref_zk.container import read_container, write_container
+from huref_zk.errors import InputError
+
+MAGIC = b"HUREFZP\x01"
+FORMAT = "huref-zk bundle 1"
+MAX_BYTES = 64 << 20
+SECTIONS = ("commitment", "projection", "v", "proof")
+
+# name -> (type, exact length of a string or upper bound of an integer)
+FIELDS: dict[str, tuple[type, int]] = {
+    "format": (str, len(FORMAT)),
+    "root": (str, 64),  # the commitment's Poseidon root
+    "seed": (str, 64),  # seed of the sketch
+    "circuit": (str, 64),  # digest of the circuit's shape and encoder
+    "encoder": (str, 64),  # digest of the encoder's weights
+    "generator": (str, 64),  # digest of the StyleGAN2 generator
+    "render": (str, 64),  # digest of the rendering constants
+    "image": (str, 64),  # digest of the picture's pixels
+    "ezkl": (str, 0),
+    "srs": (str, 64),
+    "commitment_bytes": (int, MAX_BYTES),
+    "projection_bytes": (int, MAX_BYTES),
+    "v_bytes": (int, 32 * V_LENGTH),
+    "proof_bytes": (int, 4 << 20),
+}
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """header: the fields of FIELDS; commitment, projection, proof: bytes; v: 512 signed integers."""
+
+    header: dict
+    commitment: bytes
+    projection: bytes
+    v: tuple[int, ...]
+    proof: bytes
+
+
+def encode_v(v: tuple[int, ...] | list[int]) -> bytes:
+    """512 signed integers as field elements, 32 bytes big-endian each."""
+    return b"".join((x % R).to_bytes(32, "big") for x in v)
+
+
+def decode_v(data: bytes) -> tuple[int, ...]:
+    """The inverse of encode_v; values above r/2 are negative. InputError unless canonical."""
+    if len(data) != 32 * V_LENGTH:
+        raise InputError(f"v has {len(data)} bytes, not {32 * V_LENGTH}")
+    out = []
+    for i in range(0, len(data), 32):
+        x = int.from_bytes(data[i : i + 32], "big")
+        if x >= R:
+            raise InputError(f"entry {i // 32} of v is not a canonical field element")
+        out.append(x - R if x > R // 2 else x)
+    return tuple(out)
+
+
+def statement_digest(header: dict, v: tuple[int, ...]) -> bytes:
+    """SHA-256 of what is claimed: every header field that is no length, and v. Both proofs' transcript
+    starts from it, so no part of a bundle can be lent to another claim."""
+    h = hashlib.sha256(b"huref-zk statement 1")
+    for name in sorted(FIELDS):
+        if not name.endswith("_bytes"):
+            value = header[name].encode()
+            h.update(len(value).to_bytes(4, "big") + value)
+    h.update(encode_v(v))
+    return h.digest()
+
+
+def write_bundle(path: Path, bundle: Bundle) -> None:
+    """Write ``bundle`` to ``path`` (temporary name, then rename)."""
+    v = encode_v(bundle.v)
+    sections = [bundle.commitment, bundle.projection, v, bundle.proof]
+    lengths = {f"{n}_bytes": len(s) for n, s in zip(SECTIONS, sections, strict=True)}
+    header = {**bundle.header, "format": FORMAT, **lengths}
+    _check_header(header)
+    write_container(path, MAGIC, header, sections)
+
+
+def read_bundle(path: Path) -> Bundle:
+    """Parse a bundle strictly. Raises InputError naming what is malformed; judges no claim."""
+    size = path.stat().st_size
+    if size > MAX_BYTES:
+        raise InputError(f"{path} has {size} bytes; a bundle has at most {MAX_BYTES}")
+    return parse_bundle(path.read_bytes())
+
+
+def parse_bundle(data: bytes) -> Bundle:
+    """As read_bundle, from bytes."""
+    header, sections = read_container(data, MAGIC, _section_lengths)
+    commitment, projection, v, proof = sections
+    return Bundle(header, commitment, projection, decode_v(v), proof)
+
+
+def _section_lengths(header: dict) -> list[int]:
+    _check_header(header)
+    return [header[f"{name}_bytes"] for name in SECTIONS]
+
+
+def _check_header(header: dict) -> None:
+    for name in header:
+        if name not in FIELDS:
+            raise InputError(f"the bundle's header has an unknown field {name[:40]!r}")
+    for name, (kind, bound) in FIELDS.items():
+        value = header.get(name)
+        if type(value) is not kind:
+            raise InputError(f"the bundle's header lacks {name}, or it is no {kind.__name__}")
+        if isinstance(value, int) and not 0 < value <= bound:
+            raise InputError(f"the bundle's {name} is {value}; it must lie in 1..{bound}")
+        if isinstance(value, str) and bound == 64 and not _is_hex(value):
+            raise InputError(f"the bundle's {name} is not 64 lower-case hex digits")
+        if isinstance(value, str) and len(value) > 64:
+            raise InputError(f"the bundle's {name} is longer than 64 characters")
+    if header["format"] != FORMAT:
+        raise InputError(f"this program reads {FORMAT!r}, not {header['format']!r}")
+
+
+def _is_hex(text: str) -> bool:
+    return len(text) == 64 and all(c in "0123456789abcdef" for c in text)

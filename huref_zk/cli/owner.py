@@ -1,0 +1,208 @@
+"""Commands of a model owner: setup, fingerprint, commit, prove."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+from huref_zk.cli.common import Output, seed_option, with_output
+from huref_zk.errors import InputError
+from huref_zk.paths import default_cache
+
+
+def model_options(command):
+    """Options that choose the model's tokens and layers, and how it is loaded."""
+    for option in reversed(
+        (
+            click.option("--revision", help="Revision of a hub model (a full commit hash)."),
+            click.option("--allow-pickle", is_flag=True, help="Read pickled checkpoints, safely."),
+            click.option("--layers", help="The two layers to use, for example 28,29."),
+            click.option(
+                "--tokens",
+                type=click.Path(path_type=Path),
+                help="File of token ids sorted by rising frequency; default: the last ids.",
+            ),
+            click.option("--count", default=4096, show_default=True, help="K: how many tokens."),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+keys_option = click.option(
+    "--keys",
+    "cache",
+    type=click.Path(path_type=Path),
+    default=default_cache,
+    help="Folder of derived keys and SRS files.",
+)
+
+
+def load(output: Output, model: str, **options):
+    """Open, canonicalise and quantise ``model`` behind a progress bar."""
+    from huref_zk.fingerprint import prepare
+
+    with output.progress("reading the model") as progress:
+        prepared = prepare(model, progress=progress, **options)
+    for warning in prepared.warnings:
+        output.say(f"note: {warning}")
+    return prepared
+
+
+@click.command()
+@click.argument("model")
+@keys_option
+@model_options
+@with_output
+def setup(output: Output, model: str, cache: Path, **options) -> None:
+    """Derive and cache the keys of MODEL's circuit shape (MODEL may be a .hzc or .hzp file)."""
+    from huref_zk.circuit import keys
+    from huref_zk.commit.srs import find_srs
+
+    if Path(model).suffix in (".hzc", ".hzp") and Path(model).is_file():
+        from huref_zk.verify import shape_of_file
+
+        shape = shape_of_file(Path(model))
+    else:
+        shape = load(output, model, **options).shape
+    with output.progress("structured reference string") as progress:
+        srs = find_srs(shape.k, cache, make_test=True, progress=progress)
+    with output.progress("deriving keys (once per shape; minutes for a large model)"):
+        found = keys.derive(shape, srs, cache)
+    note = [] if srs.id.kind == "ceremony" else [TEST_SETUP_NOTE]
+    output.result(
+        {
+            "shape": shape.name,
+            "circuit": shape.digest,
+            "srs": {"kind": srs.id.kind, "sha256": srs.id.sha256},
+            "vk": found.record.vk,
+            "folder": str(found.folder),
+        },
+        [f"keys of {shape.name} are in {found.folder}", *note],
+    )
+
+
+TEST_SETUP_NOTE = (
+    "NOTE: this is a TEST setup whose secret is public: anybody can forge proofs under it. For real "
+    "use put a ceremony file into the key folder first (docs/protocol.md)."
+)
+
+
+@click.command()
+@click.argument("model")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="The picture (PNG).")
+@click.option("--vector", type=click.Path(path_type=Path), help="Also write v, as JSON.")
+@click.option("--generator", type=click.Path(path_type=Path), help="A StyleGAN2 generator file.")
+@seed_option
+@model_options
+@with_output
+def fingerprint(
+    output: Output,
+    model: str,
+    out: Path,
+    vector: Path | None,
+    generator: Path | None,
+    seed: bytes,
+    **options,
+) -> None:
+    """Compute MODEL's fingerprint picture, without a proof."""
+    import json
+
+    from huref_zk.container import write_atomically
+    from huref_zk.fingerprint import fingerprint_vector
+    from huref_zk.render import load_generator, render, write_png
+
+    prepared = load(output, model, **options)
+    v = fingerprint_vector(prepared, seed)
+    loaded = load_generator(generator)
+    write_png(out, render(v, loaded))
+    if vector:
+        write_atomically(vector, json.dumps({"v": v, "seed": seed.hex()}).encode() + b"\n")
+    data = {
+        "image": str(out),
+        "seed": seed.hex(),
+        "generator": loaded.digest,
+        "layers": list(prepared.canonical.layer_ids),
+        "v": v,
+    }
+    output.result(data, [f"fingerprint of {model}: {out}"])
+
+
+@click.command()
+@click.argument("model")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to write to.")
+@click.option("--force", is_flag=True, help="Overwrite an existing secret.key and commitment.")
+@keys_option
+@model_options
+@with_output
+def commit(output: Output, model: str, out: Path, force: bool, cache: Path, **options) -> None:
+    """Commit to MODEL: writes OUT/commitment.hzc (public) and OUT/secret.key (keep it)."""
+    from huref_zk.commit.commitment import write_commitment
+    from huref_zk.commit.srs import find_srs
+    from huref_zk.fingerprint import commit_model
+    from huref_zk.secret import create_secret
+
+    secret_path, public_path = out / "secret.key", out / "commitment.hzc"
+    for path in (secret_path, public_path):
+        if path.exists() and not force:
+            raise InputError(f"{path} exists; --force overwrites it (the old commitment is lost)")
+    prepared = load(output, model, **options)
+    with output.progress("structured reference string") as progress:
+        srs = find_srs(prepared.shape.k, cache, make_test=True, progress=progress)
+    secret = os.urandom(32)
+    with output.progress("committing") as progress:
+        commitment = commit_model(prepared, secret, srs, progress)
+    # The key first: a commitment without its key would be useless, a key without one is only a key.
+    create_secret(secret_path, secret, force)
+    write_commitment(public_path, commitment)
+    note = [] if srs.id.kind == "ceremony" else [TEST_SETUP_NOTE]
+    root = commitment.root_hex
+    data = {"root": root, "commitment": str(public_path), "secret": str(secret_path)}
+    lines = [f"root {root}", f"public: {public_path}", f"secret: {secret_path} (never share it)"]
+    output.result(data, [*lines, *note])
+
+
+@click.command()
+@click.argument("model")
+@click.option("--commitment", type=click.Path(path_type=Path), required=True)
+@click.option("--secret", type=click.Path(path_type=Path), required=True)
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="The bundle (.hzp).")
+@click.option("--image", type=click.Path(path_type=Path), required=True, help="The picture (PNG).")
+@click.option("--generator", type=click.Path(path_type=Path), help="A StyleGAN2 generator file.")
+@seed_option
+@keys_option
+@model_options
+@with_output
+def prove(
+    output: Output,
+    model: str,
+    commitment: Path,
+    secret: Path,
+    out: Path,
+    image: Path,
+    generator: Path | None,
+    seed: bytes,
+    cache: Path,
+    **options,
+) -> None:
+    """Prove that the picture is the fingerprint of the committed MODEL."""
+    from huref_zk.bundle import write_bundle
+    from huref_zk.commit.commitment import read_commitment
+    from huref_zk.commit.srs import find_srs
+    from huref_zk.prove import prove as make_proof
+    from huref_zk.render import load_generator, write_png
+    from huref_zk.secret import read_secret
+
+    committed, key = read_commitment(commitment), read_secret(secret)
+    prepared = load(output, model, **options)
+    srs = find_srs(prepared.shape.k, cache)
+    with output.progress("proving") as progress:
+        bundle, pixels = make_proof(
+            prepared, committed, key, seed, srs, cache, load_generator(generator), progress=progress
+        )
+    write_png(image, pixels)
+    write_bundle(out, bundle)
+    data = {"bundle": str(out), "image": str(image), "root": bundle.header["root"]}
+    output.result(data, [f"proof: {out}", f"picture: {image}"])
