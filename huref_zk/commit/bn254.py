@@ -13,8 +13,8 @@ Encodings
         0x80 of the first byte is set when y is odd, 0x40 marks infinity (all other bits zero).
     uncompressed, 64 bytes: x then y, each 32 bytes big-endian; infinity is 64 zero bytes. ezkl's
         proofs open with such points.
-    witness, 32 bytes: x little-endian; 0x40 of the last byte is set when y is odd, 0x80 marks
-        infinity. ezkl's witness files hold such points as hex.
+    witness, 32 bytes: x little-endian; 0x80 of the last byte is set when y is odd, 0x40 marks
+        infinity (all other bits zero). ezkl's witness files hold such points as hex.
     raw, 64 bytes: x then y, each 32 bytes little-endian in Montgomery form (times 2^256 mod q);
         infinity is 64 zero bytes. SRS files hold such points.
 Decoders accept exactly what the encoders write and raise InputError for everything else.
@@ -23,6 +23,8 @@ Decoders accept exactly what the encoders write and raise InputError for everyth
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+
+from typing import Any
 
 from huref_zk.errors import InputError
 
@@ -395,11 +397,17 @@ def decode_witness(data: bytes) -> Point:
     if len(data) != 32:
         raise InputError(f"a witness point must have 32 bytes, not {len(data)}")
     number = int.from_bytes(data, "little")
-    if data[31] & 0x80:
-        if number != 1 << 255:
+    if data[31] & 0x40:
+        if number != 1 << 254:
             raise InputError("malformed witness point: infinity with other bits set")
         return None
-    return _lift(number & ((1 << 254) - 1), number >> 254 & 1)
+    return _lift(number & ((1 << 255) - 1), number >> 255)
+
+
+def from_ezkl(point: Any) -> Point:
+    """The point of an ezkl PyG1Affine: x and y as little-endian hex; infinity is (0, 0)."""
+    x, y = (int.from_bytes(bytes.fromhex(text), "little") for text in (point.x, point.y))
+    return _checked(x, y)
 
 
 def encode_raw(point: Point) -> bytes:

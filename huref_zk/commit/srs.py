@@ -65,12 +65,25 @@ class Srs:
     def k(self) -> int:
         return self.id.k
 
+    @property
+    def sha256(self) -> str:
+        return self.id.sha256
+
+    @property
+    def kind(self) -> str:
+        return self.id.kind
+
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> Srs:
         return cls(Path(path), identify(path))
 
-    def lagrange(self, count: int, start: int = 0) -> list[Point]:
-        """g_lagrange[start : start + count], read and checked to be on the curve."""
+    def lagrange(self, start: int, count: int) -> list[Point]:
+        """g_lagrange[start : start + count], checked to be on the curve."""
+        data = self.lagrange_bytes(start, count)
+        return [bn254.decode_raw(data[i : i + 64]) for i in range(0, len(data), 64)]
+
+    def lagrange_bytes(self, start: int, count: int) -> bytes:
+        """The same points as the file has them, 64 bytes each."""
         n = 1 << self.k
         if count < 0 or start < 0 or start + count > n:
             raise InputError(f"the SRS holds {n} Lagrange points, not {start + count}")
@@ -79,7 +92,7 @@ class Srs:
             data = file.read(64 * count)
         if len(data) != 64 * count:
             raise InputError(f"{self.path}: the SRS file ends too early")
-        return [bn254.decode_raw(data[i : i + 64]) for i in range(0, len(data), 64)]
+        return data
 
 
 def file_size(k: int) -> int:
@@ -172,6 +185,19 @@ def find_srs(
     if srs.id.kind != "test" or srs.k != k:
         raise InputError(f"{path} is not the test SRS for k={k}; remove it, setup makes it again")
     return srs
+
+
+def slice_srs(srs: Srs, k: int, start: int, path: str | os.PathLike[str]) -> None:
+    """Write a small SRS file whose Lagrange points are `srs`'s from `start` on, 2^k of them.
+
+    ezkl.kzg_commit reads nothing else of it; so it commits to a stretch of a long column in the
+    large domain at the price of a small one. The file is good for nothing else: its powers are
+    the same points and its G2 part is a stand-in. Points missing at the end are the generator's.
+    """
+    count = min(1 << k, (1 << srs.k) - start)
+    missing = bn254.encode_raw(bn254.GENERATOR) * ((1 << k) - count)
+    points = srs.lagrange_bytes(start, count) + missing
+    Path(path).write_bytes(k.to_bytes(4, "little") + points + points + _raw_g2_multiple(1) * 2)
 
 
 def test_srs(k: int, path: str | os.PathLike[str], progress: Progress | None = None) -> Path:

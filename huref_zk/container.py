@@ -1,0 +1,147 @@
+"""Our binary files: a magic, a strict JSON header, and sections whose lengths the header implies.
+
+    bytes 0..8     the magic: which kind of file this is (8 ASCII bytes)
+    bytes 8..12    header length h, unsigned 32 bits big-endian, at most MAX_HEADER
+    h bytes        the header: canonical JSON (below), an object
+    the rest       the sections, one after the other; the file must end exactly there
+
+Canonical JSON: keys sorted, no white space, ASCII only, every value an object, an array, a string
+or an integer below 2^63 in magnitude. A header is accepted only if writing what was read gives the
+same bytes, so there is one way to write it: no duplicate keys, no white space, no 1.0 for 1.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from huref_zk.errors import InputError
+
+MAX_HEADER = 1 << 16
+MAX_DEPTH = 8
+_START = 12
+
+
+def canonical_json(value: Any) -> bytes:
+    """The one accepted way to write `value`; InputError if it holds other types than listed."""
+    _check_types(value, 0)
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode()
+
+
+def _check_types(value: Any, depth: int) -> None:
+    if depth > MAX_DEPTH:
+        raise InputError("the header is nested too deeply")
+    if isinstance(value, dict):
+        for key, item in value.items():
+            if not isinstance(key, str):
+                raise InputError("the header has a key that is not a string")
+            _check_types(item, depth + 1)
+    elif isinstance(value, list):
+        for item in value:
+            _check_types(item, depth + 1)
+    elif isinstance(value, bool) or not isinstance(value, (str, int)):
+        raise InputError(
+            f"the header holds a {type(value).__name__}; only text and integers may be"
+        )
+    elif isinstance(value, int) and abs(value) >> 63:
+        raise InputError("the header holds an integer of 64 bits or more")
+
+
+def parse_canonical_json(data: bytes) -> dict[str, Any]:
+    """The object in `data`; InputError unless it is canonical JSON."""
+    if len(data) > MAX_HEADER:
+        raise InputError(f"the header has {len(data)} bytes, at most {MAX_HEADER} are allowed")
+    try:
+        value = json.loads(data.decode("ascii"))
+    except (ValueError, RecursionError):
+        raise InputError("the header is not JSON in ASCII") from None
+    if not isinstance(value, dict):
+        raise InputError("the header is not a JSON object")
+    if canonical_json(value) != data:
+        raise InputError("the header is not in canonical form (sorted keys, no spaces, no repeats)")
+    return value
+
+
+def pack_container(magic: bytes, header: dict[str, Any], sections: Sequence[bytes]) -> bytes:
+    """The bytes of a container; magic: 8 ASCII bytes."""
+    if len(magic) != 8:
+        raise ValueError("a magic has 8 bytes")
+    body = canonical_json(header)
+    if len(body) > MAX_HEADER:
+        raise InputError(f"the header would take {len(body)} bytes, at most {MAX_HEADER} may be")
+    return b"".join([magic, len(body).to_bytes(4, "big"), body, *sections])
+
+
+def write_container(
+    path: str | os.PathLike[str], magic: bytes, header: dict[str, Any], sections: Sequence[bytes]
+) -> None:
+    """Write a container to `path`, whole or not at all."""
+    write_atomically(path, pack_container(magic, header, sections))
+
+
+def read_container(
+    data: bytes, magic: bytes, sections_of: Callable[[dict[str, Any]], list[int]]
+) -> tuple[dict[str, Any], list[bytes]]:
+    """(header, sections) of a container.
+
+    sections_of(header) gives the sections' lengths in bytes; it must check the header it reads and
+    raise InputError for what it does not accept. InputError for every malformed container.
+    """
+    if data[:8] != magic:
+        raise InputError(f"this is no {magic.decode()} file: it starts with other bytes")
+    if len(data) < _START:
+        raise InputError("the file ends inside its header's length")
+    length = int.from_bytes(data[8:12], "big")
+    if length > MAX_HEADER:
+        raise InputError(f"the header claims {length} bytes, at most {MAX_HEADER} are allowed")
+    if len(data) < _START + length:
+        raise InputError("the file ends inside its header")
+    header = parse_canonical_json(data[_START : _START + length])
+    sections = []
+    position = _START + length
+    lengths = sections_of(header)
+    expected = position + sum(lengths)
+    if len(data) != expected:
+        word = "too short" if len(data) < expected else "too long"
+        raise InputError(f"the file is {word}: {len(data)} bytes, its header implies {expected}")
+    for size in lengths:
+        sections.append(data[position : position + size])
+        position += size
+    return header, sections
+
+
+def read_bounded(path: str | os.PathLike[str], limit: int) -> bytes:
+    """The content of a regular file of at most `limit` bytes; InputError otherwise."""
+    try:
+        if not stat.S_ISREG(os.stat(path).st_mode):  # before opening: a pipe would block
+            raise InputError(f"{path} is not a regular file")
+        with open(path, "rb") as file:
+            data = file.read(limit + 1)
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from error
+    if len(data) > limit:
+        raise InputError(f"{path} is larger than {limit} bytes, the most such a file can have")
+    return data
+
+
+def write_atomically(path: str | os.PathLike[str], data: bytes, mode: int = 0o644) -> None:
+    """Write `data` to a temporary file beside `path`, then move it there."""
+    target = Path(path)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=target.parent, prefix="." + target.name)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+            os.chmod(temporary, mode)
+            os.replace(temporary, target)
+        except BaseException:
+            os.unlink(temporary)
+            raise
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror}") from error
