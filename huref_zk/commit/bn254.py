@@ -23,7 +23,6 @@ Decoders accept exactly what the encoders write and raise InputError for everyth
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-
 from typing import Any
 
 from huref_zk.errors import InputError
@@ -250,7 +249,7 @@ def _weighted_sums(lists: list[list[Point]]) -> list[Point]:
     return results
 
 
-# --- a few additions one after the other: Jacobian coordinates (X/Z^2, Y/Z^3) ----------------------
+# --- a few additions one after the other: Jacobian coordinates (X/Z^2, Y/Z^3) -------------------
 
 _Jacobian = tuple[int, int, int]
 

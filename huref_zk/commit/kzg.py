@@ -8,8 +8,8 @@ so commitments add up like the vectors in them.
 Three things make this fast (measured: 2 microseconds a small entry on a busy core, half of it
 alone). A negative number is a full-size field element, so we commit to w + offset >= 0 and subtract
 the commitment to the offset everywhere. A column is cut into stretches of at most 2^MAX_STRETCH_K
-rows, each committed under a slice of the SRS, because ezkl charges for every row of the domain, used
-or not, and beyond 2^12 rows several times as much. And full-size entries (salts) have a short
+rows, each committed under a slice of the SRS, because ezkl charges for every row of the domain,
+used or not, and beyond 2^12 rows several times as much. And full-size entries (salts) have a short
 stretch of their own: one of them among small ones costs as much as thousands of those.
 """
 
@@ -20,6 +20,7 @@ import json
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -52,8 +53,8 @@ def commit_rows(
 ) -> list[Point]:
     """``<values[i] followed by tails[i]>`` for every row i.
 
-    values: integer array (n, width), magnitudes up to MAX_ENTRY; tails: n sequences of field elements,
-    all of one length. Works in child processes (default: one a core); `progress` hears
+    values: integer array (n, width), magnitudes up to MAX_ENTRY; tails: n sequences of field
+    elements, all of one length. Works in child processes (default: one a core); `progress` hears
     (rows, n). InputError when entries are too large or rows too long for the domain.
     """
     count, width = values.shape
@@ -81,7 +82,7 @@ def commit_rows(
     return [point for points in blocks for point in points]
 
 
-# --- in the child process --------------------------------------------------------------------------
+# --- in the child process ------------------------------------------------------------------------
 
 
 class _Stretches:
@@ -160,7 +161,7 @@ def _tiny_key(srs: Srs, folder: Path) -> tuple[Path, Path]:
     onnx_file, settings, circuit = (folder / n for n in ("t.onnx", "t.json", "t.ezkl"))
     vk, pk, small = (folder / n for n in ("t.vk", "t.pk", "t.srs"))
     onnx.save(model, str(onnx_file))
-    arguments = ezkl.PyRunArgs()
+    arguments: Any = ezkl.PyRunArgs()
     arguments.input_visibility = "polycommit"
     arguments.output_visibility = "public"
     arguments.logrows = _BLANK_K
@@ -170,7 +171,8 @@ def _tiny_key(srs: Srs, folder: Path) -> tuple[Path, Path]:
     ezkl.gen_settings(str(onnx_file), str(settings), py_run_args=arguments)
     ezkl.compile_circuit(str(onnx_file), str(circuit), str(settings))
     slice_srs(srs, _BLANK_K, 0, small)
-    ezkl.setup(str(circuit), str(vk), str(pk), str(small))
+    setup: Any = ezkl.setup  # its stub makes optional arguments required
+    setup(str(circuit), str(vk), str(pk), str(small))
     if json.loads(settings.read_text())["run_args"]["logrows"] != _BLANK_K:
         raise EnvironmentLacks("this ezkl changes a circuit's size unasked")
     return vk, settings

@@ -72,7 +72,7 @@ def path(leaves: Sequence[int], index: int) -> list[int]:
 def check_path(
     leaf_hash: int, index: int, count: int, siblings: Sequence[int], descriptor: bytes
 ) -> int | None:
-    """The root that leaf `index` of `count` and its siblings lead to; None if their number is off."""
+    """The root that leaf `index` of `count` and its siblings lead to; None if too many or few."""
     if not 0 <= index < count:
         return None
     current = leaf_hash
