@@ -1,0 +1,111 @@
+"""From a model's name to its fingerprint vector, and to its commitment: the owner's side in order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from huref_zk.canonical import Canonical, canonicalise
+from huref_zk.circuit.encoder import P, encode_exact, load_encoder
+from huref_zk.circuit.shape import Shape, shape_for
+from huref_zk.commit.commitment import Commitment, commit
+from huref_zk.commit.srs import Srs
+from huref_zk.container import read_bounded
+from huref_zk.errors import InputError
+from huref_zk.load import open_model
+from huref_zk.quantise import Quantised, integer_maps, quantise
+from huref_zk.sketch import sketch
+
+Progress = Callable[[int, int], None]
+MAX_TOKEN_FILE = 64 << 20
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A model ready to be fingerprinted, committed to or proven."""
+
+    canonical: Canonical
+    quantised: Quantised
+    shape: Shape
+    warnings: tuple[str, ...]
+
+
+def prepare(
+    ref: str,
+    *,
+    revision: str | None = None,
+    allow_pickle: bool = False,
+    layers: str | None = None,
+    tokens: Path | None = None,
+    count: int = 4096,
+    progress: Progress | None = None,
+) -> Prepared:
+    """Open, canonicalise and quantise a model. Options as on the command line. Raises InputError."""
+    model = open_model(ref, revision=revision, allow_pickle=allow_pickle)
+    canonical = canonicalise(
+        model,
+        layer_ids=parse_layers(layers),
+        tokens=count,
+        token_ids=None if tokens is None else read_token_file(tokens),
+        progress=progress,
+    )
+    shape = shape_for(canonical.widths, len(canonical.token_ids), canonical.facts["hidden_size"])
+    quantised = quantise(canonical, shape.shift)
+    warnings = list(canonical.warnings)
+    if quantised.clipped:
+        warnings.append(f"{quantised.clipped} weights were clipped to 15 bits")
+    return Prepared(canonical, quantised, shape, tuple(warnings))
+
+
+def sketch_of(prepared: Prepared, seed: bytes) -> np.ndarray:
+    """The float sketch (6, 16, 16) of a prepared model, for comparing."""
+    return sketch(prepared.canonical, seed, P)
+
+
+def fingerprint_vector(prepared: Prepared, seed: bytes) -> list[int]:
+    """v, exactly as a proof publishes it: 512 integers."""
+    maps = integer_maps(prepared.quantised, seed, P)
+    return encode_exact(load_encoder(), maps, prepared.shape.shift)
+
+
+def commit_model(
+    prepared: Prepared, secret: bytes, srs: Srs, progress: Progress | None = None
+) -> Commitment:
+    """Commit to a prepared model with a 32-byte secret."""
+    c = prepared.canonical
+    return commit(
+        prepared.quantised,
+        model=c.facts,
+        layers=list(c.layer_ids),
+        token_ids=c.token_ids,
+        secret=secret,
+        srs=srs,
+        progress=progress,
+    )
+
+
+def parse_layers(text: str | None) -> tuple[int, ...] | None:
+    """'28,29' -> (28, 29); None stays None. Raises InputError."""
+    if text is None:
+        return None
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise InputError(f"--layers {text!r}: write two layer numbers, for example 28,29") from None
+
+
+def read_token_file(path: Path) -> list[int]:
+    """Token ids from a JSON list or one a line, in the file's order (rarest first)."""
+    import json
+
+    text = read_bounded(path, MAX_TOKEN_FILE).decode("utf-8", "replace")
+    try:
+        ids = json.loads(text) if text.lstrip().startswith("[") else [int(x) for x in text.split()]
+    except (ValueError, RecursionError):
+        raise InputError(f"{path} is neither a JSON list of token ids nor one id a line") from None
+    if not all(type(i) is int for i in ids):
+        raise InputError(f"{path} holds entries that are no integers")
+    return ids

@@ -1,0 +1,117 @@
+"""A GGUF file of the llama architecture, dequantised tensor by tensor, under Hugging Face's names."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+
+from huref_zk.errors import EnvironmentLacks, InputError
+from huref_zk.load.model import Model
+
+NAMES = {
+    "model.embed_tokens.weight": "token_embd.weight",
+    "model.layers.{i}.self_attn.q_proj.weight": "blk.{i}.attn_q.weight",
+    "model.layers.{i}.self_attn.k_proj.weight": "blk.{i}.attn_k.weight",
+    "model.layers.{i}.self_attn.v_proj.weight": "blk.{i}.attn_v.weight",
+    "model.layers.{i}.self_attn.o_proj.weight": "blk.{i}.attn_output.weight",
+    "model.layers.{i}.mlp.up_proj.weight": "blk.{i}.ffn_up.weight",
+    "model.layers.{i}.mlp.down_proj.weight": "blk.{i}.ffn_down.weight",
+    "model.layers.{i}.mlp.gate_proj.weight": "blk.{i}.ffn_gate.weight",
+    "model.layers.{i}.input_layernorm.weight": "blk.{i}.attn_norm.weight",
+    "model.layers.{i}.post_attention_layernorm.weight": "blk.{i}.ffn_norm.weight",
+    "model.norm.weight": "output_norm.weight",
+}
+NORMAL_TOKEN = 1  # gguf's TokenType.NORMAL
+_LAYER = re.compile(r"^model\.layers\.(\d+)\.")
+
+
+class GgufFile(Model):
+    """A llama-architecture GGUF file."""
+
+    def __init__(self, path: Path):
+        try:
+            from gguf import GGUFReader
+        except ImportError as e:
+            raise EnvironmentLacks(f"reading GGUF needs gguf ({e}); pip install 'huref-zk[prove]'") from e
+        self.source = str(path)
+        try:
+            self._reader = GGUFReader(path)
+        except Exception as e:  # the library raises whatever its parsing meets
+            raise InputError(f"{path} is not a valid GGUF file ({type(e).__name__}: {e})") from e
+        self._tensors = {t.name: t for t in self._reader.tensors}
+        architecture = self._field("general.architecture")
+        if architecture != "llama":
+            raise InputError(f"{path}: GGUF architecture {architecture!r} is not supported; known: llama")
+        embedding = self._tensor("model.embed_tokens.weight")
+        self.config = {
+            "model_type": "llama",
+            "hidden_size": self._integer("llama.embedding_length"),
+            "intermediate_size": self._integer("llama.feed_forward_length"),
+            "num_attention_heads": self._integer("llama.attention.head_count"),
+            "num_key_value_heads": self._integer("llama.attention.head_count_kv"),
+            "num_hidden_layers": self._integer("llama.block_count"),
+            "vocab_size": int(embedding.shape[1]),
+        }
+        if self._field("llama.attention.key_length") is not None:
+            self.config["head_dim"] = self._integer("llama.attention.key_length")
+
+    def _field(self, key: str):
+        found = self._reader.fields.get(key)
+        return None if found is None else found.contents()
+
+    def _integer(self, key: str) -> int:
+        value = self._field(key)
+        if not isinstance(value, (int, np.integer)):
+            raise InputError(f"{self.source}: the key {key} is missing or no integer")
+        return int(value)
+
+    def _tensor(self, name: str):
+        layer = _LAYER.match(name)
+        number = layer.group(1) if layer else ""
+        template = name.replace(f"layers.{number}.", "layers.{i}.") if layer else name
+        stored = NAMES.get(template, "").format(i=number)
+        if stored not in self._tensors:
+            raise InputError(f"{self.source}: tensor {name} is missing")
+        return self._tensors[stored]
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        return tuple(int(n) for n in reversed(self._tensor(name).shape))
+
+    def _dequantise(self, name: str, select=slice(None)) -> np.ndarray:
+        from gguf.quants import dequantize
+
+        tensor = self._tensor(name)
+        try:
+            # Quantised rows are whole runs of blocks, so rows can be chosen before dequantising.
+            values = dequantize(tensor.data[select], tensor.tensor_type)
+        except (NotImplementedError, ValueError) as e:
+            raise InputError(f"{self.source}: {name} has a type that gguf cannot dequantise ({e})") from e
+        return np.asarray(values, dtype=np.float32)
+
+    def tensor(self, name: str) -> np.ndarray:
+        values = self._dequantise(name).reshape(self.shape(name))
+        if name.endswith(("q_proj.weight", "k_proj.weight")):
+            return self._unpermute(values, name.endswith("q_proj.weight"))
+        return values
+
+    def rows(self, name: str, ids: np.ndarray) -> np.ndarray:
+        return self._dequantise(name, ids)
+
+    def _unpermute(self, values: np.ndarray, query: bool) -> np.ndarray:
+        """Undo the row order of llama.cpp, which interleaves the two halves of every head for RoPE:
+        its row (head, pair, half) is Hugging Face's row (head, half, pair)."""
+        heads = self.config["num_attention_heads" if query else "num_key_value_heads"]
+        rows, columns = values.shape
+        if rows % (2 * heads):
+            raise InputError(f"{self.source}: {rows} rows do not divide into {heads} heads")
+        return values.reshape(heads, rows // heads // 2, 2, columns).swapaxes(1, 2).reshape(rows, columns)
+
+    def special_ids(self) -> frozenset[int]:
+        kinds = self._field("tokenizer.ggml.token_type") or []
+        return frozenset(i for i, kind in enumerate(kinds) if kind != NORMAL_TOKEN)
+
+    def tokenizer_size(self) -> int | None:
+        tokens = self._field("tokenizer.ggml.tokens")
+        return len(tokens) if tokens else None

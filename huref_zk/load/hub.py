@@ -1,0 +1,32 @@
+"""Models by hub id: download the files of one pinned revision, then read the folder."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from huref_zk.errors import EnvironmentLacks, InputError
+
+HUB_ID = re.compile(r"^[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*$")
+COMMIT = re.compile(r"^[0-9a-f]{40}$")
+FILES = ["config.json", "tokenizer.json", "model.safetensors", "model*.safetensors", "*.index.json"]
+PICKLES = ["pytorch_model.bin"]
+
+
+def download(hub_id: str, revision: str | None, allow_pickle: bool) -> Path:
+    """The local snapshot folder of ``hub_id`` at ``revision`` (a full commit hash, so that what is
+    fingerprinted cannot change under its name). Raises InputError, EnvironmentLacks."""
+    if revision is None or not COMMIT.match(revision):
+        raise InputError(f"name the revision of {hub_id}: --revision and its full 40-digit commit hash")
+    try:
+        from huggingface_hub import snapshot_download
+        from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+    except ImportError as e:
+        raise EnvironmentLacks(f"the hub needs huggingface_hub ({e}); pip install 'huref-zk[prove]'") from e
+    patterns = FILES + (PICKLES if allow_pickle else [])
+    try:
+        return Path(snapshot_download(hub_id, revision=revision, allow_patterns=patterns))
+    except HfHubHTTPError as e:
+        raise InputError(f"the hub refused {hub_id} at {revision[:12]}: {str(e).splitlines()[0]}") from e
+    except (LocalEntryNotFoundError, OSError) as e:
+        raise EnvironmentLacks(f"cannot reach the hub for {hub_id}; give a local folder instead") from e

@@ -1,0 +1,85 @@
+"""What every loader gives: named tensors, read one at a time."""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from pathlib import Path
+
+import numpy as np
+
+from huref_zk.container import read_bounded
+from huref_zk.errors import InputError
+
+MAX_JSON = 64 << 20
+MAX_TENSOR = 1 << 33  # entries; a claimed shape beyond this is refused before anything is read
+
+
+class Model(ABC):
+    """A checkpoint under Hugging Face's tensor names. config: config.json's object; source: its name
+    for messages."""
+
+    config: dict
+    source: str
+
+    @abstractmethod
+    def shape(self, name: str) -> tuple[int, ...]:
+        """Shape of a tensor. Raises InputError when it is missing."""
+
+    @abstractmethod
+    def tensor(self, name: str) -> np.ndarray:
+        """A whole tensor as float32. Raises InputError when it is missing."""
+
+    @abstractmethod
+    def rows(self, name: str, ids: np.ndarray) -> np.ndarray:
+        """Rows ``ids`` of a matrix as float32, reading little more than those."""
+
+    def special_ids(self) -> frozenset[int]:
+        """Token ids that stand for no text (bos, padding, chat marks ...)."""
+        return frozenset()
+
+    def tokenizer_size(self) -> int | None:
+        """How many ids the tokenizer knows, when that is known."""
+        return None
+
+
+def read_json(path: Path) -> dict:
+    """A JSON object of bounded size. Raises InputError."""
+    try:
+        value = json.loads(read_bounded(path, MAX_JSON))
+    except (ValueError, RecursionError):
+        raise InputError(f"{path} is not valid JSON") from None
+    if not isinstance(value, dict):
+        raise InputError(f"{path} holds no JSON object")
+    return value
+
+
+def tokenizer_facts(folder: Path) -> tuple[frozenset[int], int | None]:
+    """(special ids, number of ids) from a folder's tokenizer.json; (none, None) without one."""
+    path = folder / "tokenizer.json"
+    if not path.exists():
+        return frozenset(), None
+    data = read_json(path)
+    ids: list[int] = []
+    special = []
+    added = data.get("added_tokens")
+    for token in added if isinstance(added, list) else []:
+        if isinstance(token, dict) and type(token.get("id")) is int:
+            ids.append(token["id"])
+            # Added tokens, special or not, are no product of the tokenizer's training.
+            special.append(token["id"])
+    inner = data.get("model")
+    vocab = inner.get("vocab") if isinstance(inner, dict) else None
+    if isinstance(vocab, dict):
+        ids += [i for i in vocab.values() if type(i) is int]
+    elif isinstance(vocab, list):  # unigram: a list of [piece, score]
+        ids.append(len(vocab) - 1)
+    return frozenset(special), (max(ids) + 1 if ids else None)
+
+
+def runs(ids: np.ndarray) -> list[tuple[int, int]]:
+    """Consecutive ids as (start, stop) pairs, in order: [3, 4, 5, 9] -> [(3, 6), (9, 10)]."""
+    if len(ids) == 0:
+        return []
+    cuts = np.flatnonzero(np.diff(ids) != 1) + 1
+    return [(int(part[0]), int(part[-1]) + 1) for part in np.split(ids, cuts)]
