@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import struct
 import warnings
+import zlib
 from collections.abc import Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
@@ -16,6 +17,7 @@ from huref_zk.errors import InputError
 
 MAX_SIDE = 4096
 MAX_FILE_BYTES = 1 << 26
+MAX_CHUNKS = 20_000
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 # Contact sheet, in pixels.
 _MARGIN = 8
@@ -54,7 +56,7 @@ def write_png(path: str | Path, image: np.ndarray, text: Mapping[str, str] | Non
 
 
 def read_png(path: str | Path) -> np.ndarray:
-    """uint8 (H, W, 3) of an 8-bit RGB PNG without transparency, at most 4096 x 4096 pixels.
+    """uint8 (H, W, 3) of a plain 8-bit RGB PNG (no transparency, not interlaced), to 4096 x 4096.
 
     Safe on hostile files: the size is read from the header before anything is decompressed, only
     the PNG decoder runs, text chunks are not looked at. Raises InputError.
@@ -70,45 +72,49 @@ def read_png(path: str | Path) -> np.ndarray:
     # Signature, then the IHDR chunk: length, name, width, height, depth, colour type, ...
     if len(data) < 33 or not data.startswith(_PNG_SIGNATURE) or data[12:16] != b"IHDR":
         raise InputError(f"{file}: not a PNG file")
-    width, height, depth, colour = struct.unpack(">IIBB", data[16:26])
+    width, height, *form = struct.unpack(">IIBBBBB", data[16:29])
     if not (0 < width <= MAX_SIDE and 0 < height <= MAX_SIDE):
         raise InputError(f"{file}: {width} x {height} pixels; at most {MAX_SIDE} x {MAX_SIDE}")
-    if (depth, colour) != (8, 2):
-        raise InputError(f"{file}: not an 8-bit RGB PNG without transparency")
+    # Depth 8, colour type RGB, and the only compression and filter there are; not interlaced.
+    if form != [8, 2, 0, 0, 0]:
+        raise InputError(f"{file}: not a plain 8-bit RGB PNG")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            image = Image.open(BytesIO(_image_chunks(data)), formats=["PNG"])
-            if image.mode != "RGB" or image.size != (width, height):
-                raise InputError(f"{file}: not an 8-bit RGB PNG without transparency")
-            return np.array(image, dtype=np.uint8)
-    except InputError:
-        raise
-    except (OSError, ValueError, SyntaxError, EOFError, struct.error) as e:
+            plain = _image_chunks(data, rows=height * (1 + 3 * width))
+            return np.array(Image.open(BytesIO(plain), formats=["PNG"]), dtype=np.uint8)
+    except (OSError, ValueError, SyntaxError, EOFError, struct.error, zlib.error) as e:
         raise InputError(f"{file}: damaged PNG ({str(e)[:100] or type(e).__name__})") from None
 
 
-def _image_chunks(data: bytes) -> bytes:
+def _image_chunks(data: bytes, rows: int) -> bytes:
     """The file with only the chunks that make the picture: IHDR, IDAT, IEND.
 
     What is left out (text, profiles, gamma, animation) cannot change a pixel here, and cannot be
-    a decompression bomb either. Raises ValueError when the chunks run past the end.
+    a decompression bomb either. The data must unpack to exactly ``rows`` bytes (Pillow would fill
+    up missing ones with black). Raises ValueError or zlib.error when that does not hold.
     """
     parts = [_PNG_SIGNATURE]
+    packed: list[bytes] = []
     at = len(_PNG_SIGNATURE)
-    while True:
+    for _ in range(MAX_CHUNKS):
         length = int.from_bytes(data[at : at + 4], "big")
         name = data[at + 4 : at + 8]
         end = at + 12 + length
         if len(name) < 4 or end > len(data):
             raise ValueError("cut off")
+        if name == b"tRNS" or (name == b"IHDR" and len(parts) > 1):
+            raise ValueError(f"a {name.decode()} chunk where none may be")
         if name in (b"IHDR", b"IDAT", b"IEND"):
             parts.append(data[at:end])
-        elif name == b"tRNS":
-            raise ValueError("it has transparency")
+        if name == b"IDAT":
+            packed.append(data[at + 8 : end - 4])
         if name == b"IEND":
+            if len(zlib.decompressobj().decompress(b"".join(packed), rows + 1)) != rows:
+                raise ValueError("its rows are too few or too many")
             return b"".join(parts)
         at = end
+    raise ValueError(f"over {MAX_CHUNKS} chunks")
 
 
 def difference(a: np.ndarray, b: np.ndarray) -> str | None:
@@ -130,9 +136,9 @@ def contact_sheet(
 ) -> np.ndarray:
     """One uint8 (H, W, 3) picture of all ``images`` in a grid, each above its label.
 
-    Cells have the size of the largest image; smaller ones keep theirs, centred. ``columns`` defaults
-    to the square root of the number of images, rounded up. Raises InputError when there is nothing
-    to show or too much.
+    Cells have the size of the largest image; smaller ones keep theirs, centred. ``columns``
+    defaults to the square root of the number of images, rounded up. Raises InputError when there is
+    nothing to show or too much.
     """
     count = len(images)
     if not 0 < count <= MAX_SHEET_IMAGES or len(labels) != count:
