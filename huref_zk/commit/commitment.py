@@ -52,8 +52,6 @@ MAX_BYTES = 32 * MAX_ROWS + (1 << 17)
 MAX_LAYERS = 64
 _FIELDS = ["format", "model", "layers", "widths", "tokens", "scales", "salts", "domain_k"]
 _FIELDS += ["srs", "ezkl"]
-_INLINE_LEAVES = 8  # so few leaves are not worth starting child processes for
-_LEAVES_A_JOB = 12
 
 
 class Quantised(Protocol):
@@ -151,8 +149,8 @@ def commit(
         points.append(tuple(kzg.commit_rows(srs, matrix, salts, processes, report)))
         before += matrix.size
     blobs = [b"".join(map(bn254.compress, rows)) for rows in points]
-    leaves = [leaf for leaf, _ in _leaves(blobs, counts, False, processes)]
-    root = merkle.root(leaves, canonical_json(descriptor))
+    _, tops, _ = _tree(blobs, False, processes)
+    root = merkle.root(tops, canonical_json(descriptor))
     return Commitment(descriptor, points[0], points[1], points[2], root)
 
 
@@ -160,8 +158,7 @@ def leaf_hashes(commitment: Commitment, processes: int | None = None) -> list[in
     """The Merkle leaves under the root, for merkle.path."""
     groups = (commitment.E_points, commitment.U_points, commitment.V_points)
     blobs = [b"".join(map(bn254.compress, rows)) for rows in groups]
-    counts = [len(rows) for rows in groups]
-    return [leaf for leaf, _ in _leaves(blobs, counts, False, processes)]
+    return _tree(blobs, False, processes)[0]
 
 
 # --- the file ------------------------------------------------------------------------------------
@@ -197,35 +194,30 @@ def parse_commitment(data: bytes) -> Commitment:
     descriptor, blobs = read_container(
         data, MAGIC, lambda header: [32 * count for count in check_descriptor(header)]
     )
-    results = _leaves(blobs, [len(blob) // 32 for blob in blobs], True, None)
-    points = iter([point for _, decoded in results for point in decoded])
+    _, tops, decoded = _tree(blobs, True, None)
+    points = iter(decoded)
     groups = [tuple(next(points) for _ in range(len(blob) // 32)) for blob in blobs]
-    root = merkle.root([leaf for leaf, _ in results], canonical_json(descriptor))
+    root = merkle.root(tops, canonical_json(descriptor))
     return Commitment(descriptor, groups[0], groups[1], groups[2], root)
 
 
-def _leaves(
-    blobs: Sequence[bytes], counts: Sequence[int], decode: bool, processes: int | None
-) -> list[tuple[int, list[Point]]]:
-    """(hash, decoded points or none) of every leaf over the matrices' compressed points."""
-    ranges = merkle.leaf_ranges(counts)
+def _tree(
+    blobs: Sequence[bytes], decode: bool, processes: int | None
+) -> tuple[list[int], list[int], list[Point]]:
+    """Over the matrices' compressed points: leaf hashes, group tops, decoded points (or none)."""
+    ranges = merkle.leaf_ranges([len(blob) // 32 for blob in blobs])
     leaves = [(m, first, blobs[m][32 * first : 32 * (first + n)]) for m, first, n in ranges]
-    if len(leaves) <= _INLINE_LEAVES:
-        return _open_leaves(leaves, decode)
-    jobs = [(leaves[i : i + _LEAVES_A_JOB], decode) for i in range(0, len(leaves), _LEAVES_A_JOB)]
-    return [result for results in run_all(_open_leaves, jobs, processes) for result in results]
-
-
-def _open_leaves(
-    leaves: list[tuple[int, int, bytes]], decode: bool
-) -> list[tuple[int, list[Point]]]:
-    results = []
-    for matrix, first, data in leaves:
-        points: list[Point] = []
-        if decode:
-            points = [bn254.decompress(data[i : i + 32]) for i in range(0, len(data), 32)]
-        results.append((merkle.leaf(matrix, first, data), points))
-    return results
+    size = merkle.GROUP_LEAVES
+    jobs = [(leaves[i : i + size], decode) for i in range(0, len(leaves), size)]
+    if len(jobs) == 1:
+        results = [merkle.open_group(*jobs[0])]
+    else:
+        results = run_all(merkle.open_group, jobs, processes)
+    return (
+        [leaf for hashes, _, _ in results for leaf in hashes],
+        [top for _, top, _ in results],
+        [point for _, _, points in results for point in points],
+    )
 
 
 # --- the descriptor ------------------------------------------------------------------------------

@@ -16,9 +16,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 
+from huref_zk.commit import bn254
+from huref_zk.commit.bn254 import Point
 from huref_zk.commit.poseidon import pack, poseidon
 
 LEAF_POINTS = 32
+GROUP_LEAVES = 8
+"""Leaves hashed in one go; a power of two, so that the node above them is one of the tree's."""
 
 
 def leaf(matrix: int, first: int, points: bytes) -> int:
@@ -35,6 +39,21 @@ def leaf_ranges(rows: Sequence[int]) -> list[tuple[int, int, int]]:
     ]
 
 
+def open_group(
+    group: Sequence[tuple[int, int, bytes]], decode: bool
+) -> tuple[list[int], int, list[Point]]:
+    """For up to GROUP_LEAVES neighbouring leaves (matrix, first row, compressed points), of which
+    the first has a number divisible by GROUP_LEAVES: their hashes, the node above them all, and,
+    if `decode`, their points. InputError for a malformed point.
+
+    Made to run in a child process: imports nothing heavy.
+    """
+    leaves = [leaf(matrix, first, points) for matrix, first, points in group]
+    blob = b"".join(points for _, _, points in group) if decode else b""
+    decoded = [bn254.decompress(blob[i : i + 32]) for i in range(0, len(blob), 32)]
+    return leaves, _levels(leaves)[-1][0], decoded
+
+
 def _levels(leaves: Sequence[int]) -> list[list[int]]:
     levels = [list(leaves)]
     while len(levels[-1]) > 1:
@@ -48,9 +67,10 @@ def _node(left: int, right: int) -> int:
     return poseidon(b"huref-zk node", [left, right])
 
 
-def root(leaves: Sequence[int], descriptor: bytes) -> int:
-    """The root over at least one leaf hash and the descriptor's canonical JSON."""
-    return _bind(_levels(leaves)[-1][0], descriptor)
+def root(nodes: Sequence[int], descriptor: bytes) -> int:
+    """The root over any whole level of the tree (the leaves, or the groups' tops) and the
+    descriptor's canonical JSON."""
+    return _bind(_levels(nodes)[-1][0], descriptor)
 
 
 def _bind(top: int, descriptor: bytes) -> int:
