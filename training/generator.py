@@ -1,0 +1,425 @@
+"""Train the embedded StyleGAN2 generator by supervised distillation of ``training.heads``.
+
+``python -m training.generator --out DIR`` learns z -> portrait: the target of a latent is the
+renderer's picture of its factors, the loss L1 on a Laplacian pyramid and on finite differences.
+No adversary, no photograph. One CPU core; resumable; the decay follows CPU seconds used, so the
+process may be stopped and continued. The state dict has the names and the meaning of a
+stylegan2-ada-pytorch ``G_ema`` (Karras et al., arXiv 1912.04958 and 2006.06676).
+
+The convolutions are written for a CPU: activations are modulated and demodulated instead of
+weights, which is the same function (arXiv 1912.04958, section 2.2) without a weight per sample.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import math
+import os
+import time
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from training import heads
+
+CHANNELS = {4: 192, 8: 192, 16: 128, 32: 96, 64: 48, 128: 24}
+W_DIM = 256
+MAPPING_LAYERS = 3
+MAPPING_LR_MULTIPLIER = 0.01  # NVIDIA's storage convention; see MAPPING_SPEED for the learning
+LEAKY_GAIN = math.sqrt(2.0)
+
+
+# ---------------------------------------------------------------- the network
+
+
+class Dense(nn.Module):
+    """Equalised-rate linear layer: effective weight = weight * multiplier / sqrt(fan_in)."""
+
+    def __init__(self, n_in: int, n_out: int, multiplier: float = 1.0, bias: float = 0.0):
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(n_out, n_in) / multiplier)
+        self.bias = nn.Parameter(torch.full((n_out,), bias / multiplier))
+        self.gain, self.multiplier = multiplier / math.sqrt(n_in), multiplier
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.linear(x, self.weight * self.gain, self.bias * self.multiplier)
+
+
+class Mapping(nn.Module):
+    """z (B, z_dim) -> w (B, w_dim)."""
+
+    def __init__(self, z_dim: int, w_dim: int, layers: int):
+        super().__init__()
+        self.layers = layers
+        for k in range(layers):
+            self.add_module(
+                f"fc{k}", Dense(z_dim if k == 0 else w_dim, w_dim, MAPPING_LR_MULTIPLIER)
+            )
+        self.register_buffer("w_avg", torch.zeros(w_dim))
+
+    def forward(self, z: Tensor) -> Tensor:
+        x = z * torch.rsqrt(z.square().mean(dim=1, keepdim=True) + 1e-8)
+        return self.after_first(self.fc0(x))
+
+    def after_first(self, x: Tensor) -> Tensor:
+        """w from the first layer's output before its activation."""
+        for k in range(1, self.layers):
+            x = getattr(self, f"fc{k}")(F.leaky_relu(x, 0.2) * LEAKY_GAIN)
+        return F.leaky_relu(x, 0.2) * LEAKY_GAIN
+
+
+class _FirUp(torch.autograd.Function):
+    """The [1, 3, 3, 1] filter after zero insertion, gain 4: (B, C, 2H+1, 2W+1) -> (B, C, 2H, 2W).
+
+    Written out because the filter is symmetric: its adjoint is itself, with wider padding.
+    """
+
+    @staticmethod
+    def _filter(x: Tensor, padding: int) -> Tensor:
+        taps = torch.tensor([0.25, 0.75, 0.75, 0.25], dtype=x.dtype)
+        kernel = torch.outer(taps, taps).expand(x.shape[1], 1, 4, 4)
+        return F.conv2d(x, kernel, padding=padding, groups=x.shape[1])
+
+    @staticmethod
+    def forward(ctx, x: Tensor) -> Tensor:  # type: ignore[override]
+        return _FirUp._filter(x, 1)
+
+    @staticmethod
+    def backward(ctx, grad: Tensor) -> Tensor:  # type: ignore[override]
+        return _FirUp._filter(grad, 2)
+
+
+def upsample_rgb(x: Tensor) -> Tensor:
+    """(B, 3, H, W) -> (B, 3, 2H, 2W): zero insertion and the same filter, in polyphase form."""
+    for dim in (2, 3):
+        n = x.shape[dim]
+        p = F.pad(x, (0, 0, 1, 1) if dim == 2 else (1, 1, 0, 0))
+        before, here, after = (p.narrow(dim, k, n) for k in range(3))
+        pair = torch.stack((before * 0.25 + here * 0.75, here * 0.75 + after * 0.25), dim + 1)
+        x = pair.flatten(dim, dim + 1)
+    return x
+
+
+class SynthesisLayer(nn.Module):
+    """3 x 3 modulated, demodulated convolution, constant noise, bias, leaky ReLU."""
+
+    def __init__(self, c_in: int, c_out: int, w_dim: int, resolution: int, up: bool, noise: bool):
+        super().__init__()
+        self.up = up
+        self.affine = Dense(w_dim, c_in, bias=1.0)
+        self.weight = nn.Parameter(torch.randn(c_out, c_in, 3, 3))
+        self.bias = nn.Parameter(torch.zeros(c_out))
+        shape = (resolution, resolution)
+        self.register_parameter("noise_strength", nn.Parameter(torch.zeros([])) if noise else None)
+        self.register_buffer("noise_const", torch.zeros(shape) if noise else None)
+
+    def forward(self, x: Tensor, w: Tensor) -> Tensor:
+        style = self.affine(w)
+        demod = torch.rsqrt(style.square() @ self.weight.square().sum((2, 3)).T + 1e-8)
+        x = x * style[:, :, None, None]
+        if self.up:
+            x = _FirUp.apply(F.conv_transpose2d(x, self.weight.transpose(0, 1), stride=2))
+        else:
+            x = F.conv2d(x, self.weight, padding=1)
+        # The activation's gain is put in front of it: leaky ReLU is positively homogeneous.
+        x = torch.addcmul(
+            LEAKY_GAIN * self.bias[:, None, None], x, LEAKY_GAIN * demod[:, :, None, None]
+        )
+        if self.noise_strength is not None:
+            x = x + LEAKY_GAIN * self.noise_const * self.noise_strength
+        return F.leaky_relu_(x, 0.2)
+
+
+class ToRGB(nn.Module):
+    """1 x 1 modulated convolution to three channels, not demodulated, linear."""
+
+    def __init__(self, c_in: int, w_dim: int):
+        super().__init__()
+        self.affine = Dense(w_dim, c_in, bias=1.0)
+        self.weight = nn.Parameter(torch.randn(3, c_in, 1, 1))
+        self.bias = nn.Parameter(torch.zeros(3))
+        self.gain = 1 / math.sqrt(c_in)
+
+    def forward(self, x: Tensor, w: Tensor) -> Tensor:
+        style = self.affine(w) * self.gain
+        weight = self.weight[:, :, 0, 0] * style[:, None, :]  # (B, 3, C)
+        rgb = weight @ x.permute(0, 2, 3, 1).flatten(1, 2).transpose(1, 2)
+        return rgb.view(x.shape[0], 3, *x.shape[2:]) + self.bias[:, None, None]
+
+
+class Block(nn.Module):
+    def __init__(self, c_in: int, c_out: int, w_dim: int, resolution: int, noise: bool):
+        super().__init__()
+        if c_in == 0:
+            self.const = nn.Parameter(torch.randn(c_out, 4, 4))
+        else:
+            self.conv0 = SynthesisLayer(c_in, c_out, w_dim, resolution, True, noise)
+        self.conv1 = SynthesisLayer(c_out, c_out, w_dim, resolution, False, noise)
+        self.torgb = ToRGB(c_out, w_dim)
+
+
+class Synthesis(nn.Module):
+    """w copies (B, num_ws, w_dim) -> picture (B, 3, R, R)."""
+
+    def __init__(self, w_dim: int, channels: dict[int, int], noise: bool):
+        super().__init__()
+        self.channels = channels
+        before = 0
+        for resolution, width in channels.items():
+            self.add_module(f"b{resolution}", Block(before, width, w_dim, resolution, noise))
+            before = width
+
+    def forward(self, ws: Tensor, stop: int | None = None) -> Tensor:
+        """``stop``: give the picture of the blocks up to this resolution only."""
+        x, image, k = None, None, 0
+        for resolution in self.channels:
+            block = getattr(self, f"b{resolution}")
+            if x is None:
+                x = block.const.expand(ws.shape[0], -1, -1, -1)
+            else:
+                x = block.conv0(x, ws[:, k])
+                k += 1
+            x = block.conv1(x, ws[:, k])
+            k += 1
+            rgb = block.torgb(x, ws[:, k])
+            image = rgb if image is None else upsample_rgb(image) + rgb
+            if resolution == stop:
+                break
+        assert image is not None
+        return image
+
+
+class Generator(nn.Module):
+    """StyleGAN2, skip architecture, unconditional."""
+
+    def __init__(
+        self,
+        channels: dict[int, int] = CHANNELS,
+        z_dim: int = heads.Z_DIM,
+        w_dim: int = W_DIM,
+        mapping_layers: int = MAPPING_LAYERS,
+        noise: bool = False,
+    ):
+        super().__init__()
+        self.num_ws = 2 * len(channels)
+        self.mapping = Mapping(z_dim, w_dim, mapping_layers)
+        self.synthesis = Synthesis(w_dim, channels, noise)
+
+    def forward(
+        self, z: Tensor, psi: float = 1.0, cutoff: int | None = None, stop: int | None = None
+    ) -> Tensor:
+        ws = self.mapping(z)[:, None].repeat(1, self.num_ws, 1)
+        if psi != 1.0:
+            average = self.mapping.w_avg
+            ws[:, :cutoff] = average + psi * (ws[:, :cutoff] - average)
+        return self.synthesis(ws, stop)
+
+
+# ---------------------------------------------------------------- training
+
+BATCH = 8
+# (share of the budget at which the stage begins, resolution it trains)
+STAGES = ((0.0, 32), (0.22, 64), (0.48, 128))
+LEARNING_RATE, FINAL_RATE = 0.005, 0.0001
+MAPPING_SPEED = 0.3  # learning rate of the mapping network relative to the synthesis network
+EMA = 0.998
+PYRAMID = 4
+
+
+class Student(nn.Module):
+    """A Generator whose first layer sees z through the fixed projection only.
+
+    ``first`` (w_dim, N_FACTORS) replaces mapping.fc0.weight while training, so that no weight is
+    spent on the 464 directions of z that move nothing; ``fold`` writes it back.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.generator = Generator()
+        self.register_buffer("rows", heads.projection())
+        n = heads.N_FACTORS
+        first = torch.randn(W_DIM, n)
+        # Each factor and its negative pass unmixed: a leaky ReLU loses nothing of such a pair.
+        first[:n] = torch.eye(n) * math.sqrt(n)
+        first[n : 2 * n] = -first[:n]
+        self.first = nn.Parameter(first)
+        mapping = self.generator.mapping
+        mapping.fc0.weight.requires_grad_(False)
+        with torch.no_grad():
+            for k in range(1, MAPPING_LAYERS):
+                weight = getattr(mapping, f"fc{k}").weight
+                weight.mul_(0.6).add_(0.6 * math.sqrt(W_DIM) * torch.eye(W_DIM) / 0.01)
+            for name, block in self.generator.synthesis.named_children():
+                if name != "b4":
+                    block.torgb.weight.mul_(0.2)
+
+    def forward(self, factors: Tensor, stop: int) -> Tensor:
+        mapping = self.generator.mapping
+        bias = mapping.fc0.bias * mapping.fc0.multiplier
+        w = mapping.after_first(F.linear(factors, self.first / math.sqrt(factors.shape[1]), bias))
+        return self.generator.synthesis(w[:, None].expand(-1, self.generator.num_ws, -1), stop)
+
+    @torch.no_grad()
+    def fold(self) -> Generator:
+        """The plain generator: fc0 filled in, w_avg estimated over 20,000 latents."""
+        mapping = self.generator.mapping
+        scale = math.sqrt(heads.Z_DIM / heads.N_FACTORS) / mapping.fc0.multiplier
+        mapping.fc0.weight.copy_(self.first @ self.rows * scale)
+        z = torch.randn(20_000, heads.Z_DIM, generator=torch.Generator().manual_seed(7))
+        mapping.w_avg.copy_(mapping(z).mean(0))
+        return self.generator
+
+
+def _focus(resolution: int) -> Tensor:
+    """(R, R) weights of the pixel loss: the face counts up to 2.5 times."""
+    t = (torch.arange(resolution) + 0.5) * (2 / resolution) - 1
+    return 1 + 1.5 * torch.exp(-((t[None] / 0.4) ** 2) - ((t[:, None] - 0.05) / 0.35) ** 2)
+
+
+def loss_of(image: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """(loss, plain L1): weighted L1, L1 of coarser levels and of finite differences."""
+    error = image - target
+    focus = _focus(error.shape[-1])
+    l1 = error.abs()
+    loss = (l1 * focus).mean()
+    for axis in (2, 3):
+        loss = loss + error.diff(dim=axis).abs().mean()
+    level = error
+    for _ in range(PYRAMID):
+        level = F.avg_pool2d(level, 2)
+        loss = loss + 0.7 * level.abs().mean()
+    return loss, l1.detach().mean()
+
+
+@torch.no_grad()
+def batch_of(seed: int, resolution: int, rows: Tensor, count: int = BATCH) -> tuple[Tensor, Tensor]:
+    """(factors, targets at this resolution) of latents drawn from ``seed``."""
+    z = torch.randn(count, heads.Z_DIM, generator=torch.Generator().manual_seed(seed))
+    factors = heads.factors_of(z, rows)
+    picture = heads.render(factors, min(2 * resolution, 128))
+    return factors, F.adaptive_avg_pool2d(picture, resolution)
+
+
+def _save(path: Path, value: object) -> None:
+    temporary = path.with_name(path.name + ".part")
+    torch.save(value, temporary)
+    os.replace(temporary, path)
+
+
+def train(out: Path, budget_s: float, checkpoint_every_s: float = 180.0) -> None:
+    """Train until ``budget_s`` CPU seconds are used; ``out/budget`` (a number) overrides it live."""
+    torch.set_num_threads(1)
+    torch.manual_seed(1)
+    out.mkdir(parents=True, exist_ok=True)
+    student, average = Student(), Student()
+    average.load_state_dict(student.state_dict())
+    mapping = student.generator.mapping
+    stored = [p for k in range(1, MAPPING_LAYERS) for p in getattr(mapping, f"fc{k}").parameters()]
+    stored.append(mapping.fc0.bias)
+    stretched = MAPPING_SPEED / MAPPING_LR_MULTIPLIER
+    groups = [
+        {"params": list(student.generator.synthesis.parameters()), "speed": 1.0},
+        {"params": stored, "speed": stretched},
+        {"params": [student.first], "speed": MAPPING_SPEED},
+    ]
+    optimiser = torch.optim.Adam(groups, lr=LEARNING_RATE, betas=(0.9, 0.99), eps=1e-8)
+    step, images, used = 0, 0, 0.0
+    checkpoint = out / "checkpoint.pt"
+    if checkpoint.exists():
+        state = torch.load(checkpoint, weights_only=True)
+        student.load_state_dict(state["student"])
+        average.load_state_dict(state["average"])
+        optimiser.load_state_dict(state["optimiser"])
+        step, images, used = state["step"], state["images"], state["used"]
+    log_path = out / "generator.csv"
+    fresh = not log_path.exists()
+    log = log_path.open("a", newline="")
+    writer = csv.writer(log)
+    if fresh:
+        writer.writerow(
+            ["step", "images", "cpu_s", "wall", "resolution", "rate", "loss", "l1", "held_out_l1"]
+        )
+    budget_file = out / "budget"
+    started, last_saved = time.process_time() - used, time.process_time()
+    sums, stage_start, stage_now = [0.0, 0.0, 0], used, -1
+    while True:
+        used = time.process_time() - started
+        if step % 20 == 0 and budget_file.exists():
+            budget_s = float(budget_file.read_text())
+        progress = used / budget_s
+        done = progress >= 1
+        stage = max(k for k, (begin, _) in enumerate(STAGES) if progress >= begin)
+        resolution = STAGES[stage][1]
+        if stage != stage_now:
+            stage_now, stage_start = stage, used
+        rate = FINAL_RATE + (LEARNING_RATE - FINAL_RATE) * 0.5 * (
+            1 + math.cos(math.pi * min(progress, 1))
+        )
+        rate *= min(1.0, (used - stage_start) / 15 + 0.1)  # a new stage warms up
+        for group in optimiser.param_groups:
+            group["lr"] = rate * group["speed"]
+        if not done:
+            factors, target = batch_of(1000 + step, resolution, student.rows)
+            loss, l1 = loss_of(student(factors, resolution), target)
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            nn.utils.clip_grad_norm_(
+                [p for p in student.parameters() if p.grad is not None], 20.0
+            )
+            optimiser.step()
+            step, images = step + 1, images + BATCH
+            decay = min(EMA, (step + 1) / (step + 10))
+            with torch.no_grad():
+                for mean, value in zip(average.parameters(), student.parameters(), strict=True):
+                    mean.lerp_(value, 1 - decay)
+            sums = [sums[0] + loss.item(), sums[1] + l1.item(), sums[2] + 1]
+        if step % 100 == 0 or done:
+            n = max(sums[2], 1)
+            held_out = ""
+            if time.process_time() - last_saved > checkpoint_every_s or done:
+                last_saved = time.process_time()
+                held_out = f"{_show(average, resolution, out, step):.5f}"
+                _save(
+                    checkpoint,
+                    {"student": student.state_dict(), "average": average.state_dict(),
+                     "optimiser": optimiser.state_dict(), "step": step, "images": images,
+                     "used": used},
+                )  # fmt: skip
+                _save(out / "generator.pt", average.fold().state_dict())
+            wall = time.strftime("%H:%M:%S")
+            writer.writerow(
+                [step, images, f"{used:.0f}", wall, resolution, f"{rate:.5f}",
+                 f"{sums[0] / n:.5f}", f"{sums[1] / n:.5f}", held_out]
+            )  # fmt: skip
+            log.flush()
+            sums = [0.0, 0.0, 0]
+        if done:
+            break
+    (out / "done").write_text(f"{step} steps, {images} images, {used:.0f} CPU s\n")
+
+
+@torch.no_grad()
+def _show(student: Student, resolution: int, out: Path, step: int) -> float:
+    """Write a contact sheet (target row above student row) and return the L1 on held-out latents."""
+    from PIL import Image
+
+    factors, target = batch_of(1, resolution, student.rows, 32)
+    image = torch.cat([student(part, resolution) for part in factors.split(8)])
+    rows = [half for k in range(0, 32, 8) for half in (target[k : k + 8], image[k : k + 8])]
+    Image.fromarray(heads.sheet(torch.cat(rows)).numpy()).save(out / f"sheet_{step:06d}.png")
+    return float((image - target).abs().mean())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--cpu-seconds", type=float, default=5400.0)
+    arguments = parser.parse_args()
+    train(arguments.out, arguments.cpu_seconds)
+
+
+if __name__ == "__main__":
+    main()
