@@ -12,7 +12,7 @@ Descriptor (every field required, no others):
     layers     the proven layers' numbers, in the order of their matrices
     widths     [H_a, H_b, H_f]: columns of the terms a, b, f within a layer
     tokens     {"count": K, "digest": SHA-256 hex of the K token ids as little-endian int64}
-    scales     object of integers: bits of fraction of the quantised matrices
+    scales     object of integers, the exponents e of the quantised blocks: n stands for n / 2^e
     salts      8 (salts.py)
     domain_k   k: commitments live in the domain of 2^k rows
     srs        {"kind": "ceremony" | "test" | "unknown", "sha256": hex}
@@ -226,22 +226,7 @@ def _tree(
 def check_descriptor(descriptor: dict[str, Any]) -> tuple[int, int, int]:
     """Rows of E, U and V; InputError unless the descriptor has exactly the fields listed above."""
     d = descriptor
-    _check_fields(
-        d,
-        [
-            "format",
-            "model",
-            "layers",
-            "widths",
-            "tokens",
-            "scales",
-            "salts",
-            "domain_k",
-            "srs",
-            "ezkl",
-        ],
-        "the descriptor",
-    )
+    _check_fields(d, _FIELDS, "the descriptor")
     if d["format"] != FORMAT:
         raise InputError(f"this program reads {FORMAT!r}, not {str(d['format'])[:40]!r}")
     model = _object(d["model"], "model", 32)
@@ -258,8 +243,8 @@ def check_descriptor(descriptor: dict[str, Any]) -> tuple[int, int, int]:
     if count % 2:
         raise InputError("the descriptor's tokens.count must be even: sketch rows are balanced")
     _hex64(tokens["digest"], "tokens.digest")
-    for name, value in _object(d["scales"], "scales", 8).items():
-        _integer(value, f"scales.{name[:20]}", -64, 64)
+    for name, value in _object(d["scales"], "scales", 6 * MAX_LAYERS + 1).items():
+        _integer(value, f"scales.{name[:20]}", -128, 128)
     _integer(d["salts"], "salts", SALTS, SALTS)
     k = _integer(d["domain_k"], "domain_k", 1, MAX_K)
     srs = _object(d["srs"], "srs", 2)

@@ -23,12 +23,13 @@ import numpy as np
 
 from huref_zk.commit import bn254
 from huref_zk.commit.bn254 import Point, R
-from huref_zk.commit.commitment import Commitment, Quantised, side_by_side
+from huref_zk.commit.commitment import Commitment, side_by_side
 from huref_zk.commit.salts import E_SALTS, SALTS, blinds, row_salts, salt_key
 from huref_zk.commit.srs import Srs
 from huref_zk.errors import InputError
 from huref_zk.project.proof import SIDES, ProjectionProof, SideProof, absorb_claim, draw_rho
 from huref_zk.project.transcript import Transcript
+from huref_zk.quantise import Quantised, projected
 from huref_zk.sketch import signs as sketch_signs
 
 _WIDE = 48  # bytes a mask entry is reduced from: a bias below 2^-129
@@ -56,40 +57,27 @@ def prove_projection(
     generators = srs.lagrange(0, commitment.hidden + E_SALTS)
     tail = srs.lagrange(commitment.length, SALTS)
 
-    projected = []  # X of either side: p rows of d + E_SALTS ints
+    signs = [sketch_signs(seed, name, p, len(quantised.E)) for name in SIDES]
+    factor_points = (commitment.U_points, commitment.V_points)
+    xs = [_project(sign, quantised.E, salts[0]) for sign in signs]
     rows: list[list[int]] = []
     row_points: list[Point] = []
-    signs = [sketch_signs(seed, name, p, len(matrices[0])) for name in SIDES]
-    for side, (sign, matrix, points) in enumerate(_factors(signs, matrices, commitment)):
-        x = _project(sign, matrices[0], salts[0])
-        projected.append(x)
-        rows += _multiply(x, matrix, salts[1 + side], side)
-        row_points += [_image(row, points, tail, side) for row in x]
+    for side, values in enumerate(projected(quantised, seed, p)):
+        rows += _with_salts(values, xs[side], salts[1 + side], side)
+        row_points += [_image(x, factor_points[side], tail, side) for x in xs[side]]
     absorb_claim(transcript, commitment, seed, p, row_points)
 
     masks = [_mask(secret, key, transcript, side, len(generators)) for side in range(2)]
     firsts = [
-        (bn254.msm(generators, mask), _image(mask, points, tail, side))
-        for side, (mask, (_, _, points)) in enumerate(
-            zip(masks, _factors(signs, matrices, commitment), strict=True)
-        )
+        (bn254.msm(generators, mask), _image(mask, factor_points[side], tail, side))
+        for side, mask in enumerate(masks)
     ]
     rhos = draw_rho(transcript, firsts, p)
     sides = [
         SideProof(first[0], first[1], _respond(mask, rho, x))
-        for first, mask, rho, x in zip(firsts, masks, rhos, projected, strict=True)
+        for first, mask, rho, x in zip(firsts, masks, rhos, xs, strict=True)
     ]
     return ProjectionProof((sides[0], sides[1])), rows
-
-
-def _factors(
-    signs: Sequence[np.ndarray], matrices: Sequence[np.ndarray], commitment: Commitment
-) -> list[tuple[np.ndarray, np.ndarray, tuple[Point, ...]]]:
-    """For either side: its sign matrix, its factor (U or V) and that factor's points."""
-    return [
-        (signs[0], matrices[1], commitment.U_points),
-        (signs[1], matrices[2], commitment.V_points),
-    ]
 
 
 def _check_ours(
@@ -130,21 +118,18 @@ def _project(sign: np.ndarray, E: np.ndarray, salts: list[list[int]]) -> list[li
     return rows
 
 
-def _multiply(
-    x: list[list[int]], matrix: np.ndarray, salts: list[list[int]], side: int
+def _with_salts(
+    values: np.ndarray, xs: list[list[int]], salts: list[list[int]], side: int
 ) -> list[list[int]]:
-    """The projected rows (A or B): L signed ints and SALTS ints in [0, r) each."""
-    d = len(matrix)
-    left = np.array([row[:d] for row in x], dtype=np.int64)
-    bound = int(np.abs(left).max(initial=0)) * int(np.abs(matrix).max(initial=0)) * d
-    if bound >> 62:
-        raise InputError("projected rows could overflow 64 bits; quantise to fewer bits")
-    values = left @ matrix.astype(np.int64)
+    """The projected rows, their values (p, L) followed by SALTS ints in [0, r) each."""
     rows = []
-    for value, row in zip(values.tolist(), x, strict=True):
-        tail = row[d:][blinds(side)]
-        for t in range(SALTS):
-            tail[t] = (tail[t] + sum(a * s[t] for a, s in zip(row[:d], salts, strict=True))) % R
+    columns = list(zip(*salts, strict=True))
+    for value, x in zip(values.tolist(), xs, strict=True):
+        entries, blind = x[: len(salts)], x[len(salts) :][blinds(side)]
+        tail = [
+            (b + sum(a * s for a, s in zip(entries, column, strict=True))) % R
+            for b, column in zip(blind, columns, strict=True)
+        ]
         rows.append(value + tail)
     return rows
 
