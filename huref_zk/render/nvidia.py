@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from huref_zk.errors import InputError
-from huref_zk.render.pickle_reader import Builder, Name, Reference, read_pickle
+from huref_zk.render.pickle_reader import Builder, Name, Opaque, Reference, read_pickle
 
 # The releases are at most 364 MB.
 MAX_FILE_BYTES = 1 << 29
@@ -67,10 +67,6 @@ class _Tensor:
     offset: Any
     size: Any
     stride: Any
-
-
-class _Opaque:
-    """A value of no use here: a device, a dtype, a numpy scalar among the training options."""
 
 
 def read_nvidia_pickle(path: Path) -> NvidiaGenerator:
@@ -210,6 +206,7 @@ def _refuse_call(arguments: tuple[Any, ...]) -> Any:
 
 
 def _builders() -> dict[str, Builder]:
+    # Of no use here: devices, dtypes, numpy scalars among the training options.
     opaque = (
         "numpy dtype",
         "numpy.core.multiarray scalar",
@@ -218,7 +215,7 @@ def _builders() -> dict[str, Builder]:
         "torch float16",
         "torch float32",
     )
-    return {name: lambda arguments: _Opaque() for name in opaque} | {
+    return {name: lambda arguments: Opaque() for name in opaque} | {
         "torch_utils.persistence _reconstruct_persistent_obj": _build_module,
         "torch._utils _rebuild_tensor_v2": _build_tensor,
         "torch._utils _rebuild_parameter": _build_parameter,

@@ -40,6 +40,10 @@ class Reference:
     value: Any
 
 
+class Opaque:
+    """A value a builder makes of what is of no use to the reader; it may be given any state."""
+
+
 class _Mark:
     """Bottom of an argument list on the stack."""
 
@@ -159,8 +163,8 @@ class _Machine:
         self.stack.append(self.builders[name.text](arguments))
 
     def build(self) -> None:
-        """State of an object: only an empty one occurs (an EasyDict's own attributes)."""
-        if self.pop() not in (None, {}):
+        """State of an object: an empty one (an EasyDict's own attributes), or one of no use."""
+        if self.pop() not in (None, {}) and not isinstance(self.stack[-1], Opaque):
             self.refuse("sets the state of an object")
 
     def put(self, index: int) -> None:
