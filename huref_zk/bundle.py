@@ -13,7 +13,6 @@ Header fields (every one required, no others): see FIELDS. Docs: docs/formats.md
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -73,18 +72,6 @@ def decode_v(data: bytes) -> tuple[int, ...]:
             raise InputError(f"entry {i // 32} of v is not a canonical field element")
         out.append(x - R if x > R // 2 else x)
     return tuple(out)
-
-
-def statement_digest(header: dict, v: tuple[int, ...]) -> bytes:
-    """SHA-256 of what is claimed: every header field that is no length, and v. Both proofs' transcript
-    starts from it, so no part of a bundle can be lent to another claim."""
-    h = hashlib.sha256(b"huref-zk statement 1")
-    for name in sorted(FIELDS):
-        if not name.endswith("_bytes"):
-            value = header[name].encode()
-            h.update(len(value).to_bytes(4, "big") + value)
-    h.update(encode_v(v))
-    return h.digest()
 
 
 def write_bundle(path: Path, bundle: Bundle) -> None:

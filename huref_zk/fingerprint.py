@@ -11,7 +11,7 @@ import numpy as np
 from huref_zk.canonical import Canonical, canonicalise
 from huref_zk.circuit.encoder import P, encode_exact, load_encoder
 from huref_zk.circuit.shape import Shape, shape_for
-from huref_zk.commit.commitment import Commitment, commit
+from huref_zk.commit.commitment import Commitment, commit, token_digest
 from huref_zk.commit.srs import Srs
 from huref_zk.container import read_bounded
 from huref_zk.errors import InputError
@@ -76,15 +76,14 @@ def commit_model(
 ) -> Commitment:
     """Commit to a prepared model with a 32-byte secret."""
     c = prepared.canonical
-    return commit(
-        prepared.quantised,
-        model=c.facts,
-        layers=list(c.layer_ids),
-        token_ids=c.token_ids,
-        secret=secret,
-        srs=srs,
-        progress=progress,
-    )
+    facts = {
+        "model": c.facts,
+        "layers": list(c.layer_ids),
+        "widths": list(c.widths),
+        "tokens": {"count": len(c.token_ids), "digest": token_digest(c.token_ids)},
+        "scales": prepared.quantised.scales,
+    }
+    return commit(prepared.quantised, facts, secret, srs, progress=progress)
 
 
 def parse_layers(text: str | None) -> tuple[int, ...] | None:

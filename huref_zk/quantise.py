@@ -27,14 +27,14 @@ FILTER_BITS = 11  # a 4x4 filter of entries up to 127 multiplies a bound by at m
 
 @dataclass(frozen=True)
 class Quantised:
-    """E int32 (K, d); U, V int32 (d, L): both layers' terms side by side, L = 2 (H_a + H_b + H_f);
-    scales {"E": e, "U": [[e_a, e_b, e_f], ...], "V": ...}; clipped: how many entries were clipped."""
+    """E int32 (K, d); U, V: per layer int32 (d, H_a + H_b + H_f); scales: exponent by block, "E", "U0a"
+    (U of the first layer, term a) to "V1f"; clipped: how many entries were clipped."""
 
     E: np.ndarray
-    U: np.ndarray
-    V: np.ndarray
+    U: tuple[np.ndarray, ...]
+    V: tuple[np.ndarray, ...]
     widths: tuple[int, int, int]
-    scales: dict
+    scales: dict[str, int]
     clipped: int
 
 
@@ -45,13 +45,14 @@ def quantise(canonical: Canonical, shift: int) -> Quantised:
     """
     e = _exponent(canonical.E, E_BITS, "the embeddings")
     sizes = np.sqrt((sketch(canonical, PUBLIC_SEED) ** 2).mean(axis=(1, 2)))
-    u_scales, v_scales, u_parts, v_parts = [], [], [], []
-    clipped = 0
+    scales = {"E": e}
+    us, vs = [], []
+    E, clipped = _round(canonical.E, e)
     index = 0
-    for U, V in zip(canonical.U, canonical.V, strict=True):
+    for layer, (U, V) in enumerate(zip(canonical.U, canonical.V, strict=True)):
         start = 0
-        u_scales.append([])
-        v_scales.append([])
+        u_parts: list[np.ndarray] = []
+        v_parts: list[np.ndarray] = []
         for term, width in zip("abf", canonical.widths, strict=True):
             block = slice(start, start + width)
             eu = _exponent(U[:, block], W_BITS, f"term {term}")
@@ -61,23 +62,16 @@ def quantise(canonical: Canonical, shift: int) -> Quantised:
                 wanted = shift + 5 - math.log2(sizes[index]) - 2 * e - eu - ev
                 extra = max(-2 * MAX_SHIFT_PER_SIDE, min(2 * MAX_SHIFT_PER_SIDE, round(wanted)))
                 eu, ev = eu + extra // 2, ev + extra - extra // 2
-            for part, scale, W in ((u_parts, eu, U), (v_parts, ev, V)):
+            for name, parts, scale, W in (("U", u_parts, eu, U), ("V", v_parts, ev, V)):
                 integers, lost = _round(W[:, block], scale)
-                part.append(integers)
+                parts.append(integers)
                 clipped += lost
-            u_scales[-1].append(eu)
-            v_scales[-1].append(ev)
+                scales[f"{name}{layer}{term}"] = scale
             start += width
             index += 1
-    E, lost = _round(canonical.E, e)
-    result = Quantised(
-        E=E,
-        U=np.concatenate(u_parts, axis=1),
-        V=np.concatenate(v_parts, axis=1),
-        widths=canonical.widths,
-        scales={"E": e, "U": u_scales, "V": v_scales},
-        clipped=clipped + lost,
-    )
+        us.append(np.concatenate(u_parts, axis=1))
+        vs.append(np.concatenate(v_parts, axis=1))
+    result = Quantised(E, tuple(us), tuple(vs), canonical.widths, scales, clipped)
     bits = map_bits(result)
     if bits + FILTER_BITS > I128_BITS:
         raise InputError(f"the integer maps may reach 2^{bits}; the circuit holds 2^{I128_BITS - FILTER_BITS}")
@@ -91,7 +85,9 @@ def map_bits(q: Quantised) -> int:
     |M| <= H max|A| max|B|.
     """
     rows = math.sqrt(q.E.shape[0]) * float(np.linalg.norm(q.E.astype(np.float64)))
-    columns = [float(np.linalg.norm(W.astype(np.float64), axis=0).max()) for W in (q.U, q.V)]
+    columns = [
+        max(float(np.linalg.norm(W.astype(np.float64), axis=0).max()) for W in side) for side in (q.U, q.V)
+    ]
     bound = max(q.widths) * rows * rows * columns[0] * columns[1]
     return math.ceil(math.log2(max(bound, 1.0))) + 1
 
@@ -103,7 +99,11 @@ def projected(q: Quantised, seed: bytes, p: int) -> tuple[np.ndarray, np.ndarray
     |A| <= 2^63 because the maps, at least its square, stay below 2^126.
     """
     left, right = (signs(seed, side, p, q.E.shape[0]).astype(np.int64) @ q.E.astype(np.int64) for side in SIDES)
-    return left @ q.U.astype(np.int64), right @ q.V.astype(np.int64)
+    a, b = (
+        np.concatenate([x @ W.astype(np.int64) for W in side], axis=1)
+        for x, side in ((left, q.U), (right, q.V))
+    )
+    return a, b
 
 
 def integer_maps(q: Quantised, seed: bytes, p: int) -> list[list[list[int]]]:

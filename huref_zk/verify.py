@@ -22,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 
-from huref_zk.bundle import MAX_BYTES, Bundle, parse_bundle, read_bundle, statement_digest
+from huref_zk.bundle import MAX_BYTES, Bundle, parse_bundle, read_bundle
 from huref_zk.circuit import keys as circuit_keys
 from huref_zk.circuit import runner
 from huref_zk.circuit.encoder import P, load_encoder
@@ -35,8 +35,10 @@ from huref_zk.container import read_bounded
 from huref_zk.errors import EnvironmentLacks, HurefError, InputError, StepFailed
 from huref_zk.project.transcript import Transcript
 from huref_zk.project.verifier import parse_projection, verify_projection
-from huref_zk.render import Generator, load_generator, pixel_digest, read_png, render, render_digest
+from huref_zk.render import Generator, load_generator, render
+from huref_zk.render.image import read_png
 from huref_zk.sketch import PUBLIC_SEED
+from huref_zk.statement import pixel_digest, render_digest, statement_digest
 
 STEPS = ("parse", "commitment", "SRS", "circuit", "projection", "proof", "image", "policy")
 ROWS = 2 * P

@@ -19,7 +19,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from huref_zk.circuit import runner
-from huref_zk.circuit.encoder import load_encoder
+from huref_zk.circuit.encoder import P, load_encoder
 from huref_zk.circuit.shape import EZKL_VERSION, UNUSABLE, Shape
 from huref_zk.commit import bn254
 from huref_zk.commit.srs import Srs
@@ -65,10 +65,11 @@ class Keys:
 
 
 def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
     with open(path, "rb") as f:
-        return hashlib.file_digest(f, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else (
-            hashlib.sha256(f.read()).hexdigest()
-        )
+        while block := f.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def run_arguments(shape: Shape) -> dict:
@@ -90,10 +91,18 @@ def run_arguments(shape: Shape) -> dict:
     }
 
 
-def canonical_settings(text: str) -> str:
-    """ezkl's settings.json without its timestamp and with sorted keys: the same on every run."""
+def canonical_settings(text: str, shape: Shape) -> str:
+    """ezkl's settings.json without its timestamp and with sorted keys: the same on every run.
+
+    ezkl's dry run counts committed inputs as if they were copied into the working columns; the real
+    layout uses them where they are committed. Taking that off leaves a third of the columns. Too few
+    rows would make setup fail, never make a false proof pass.
+    """
     settings = json.loads(text)
-    settings["timestamp"] = None
+    settings["timestamp"] = 0
+    cells = 2 * P * shape.row
+    settings["total_assignments"] -= cells
+    settings["num_rows"] -= cells // settings["run_args"]["num_inner_cols"]
     return json.dumps(settings, sort_keys=True, indent=1) + "\n"
 
 
@@ -109,7 +118,7 @@ def export_circuit(shape: Shape, folder: Path) -> None:
         output=settings,
         py_run_args=run_arguments(shape),
     )
-    settings.write_text(canonical_settings(settings.read_text()))
+    settings.write_text(canonical_settings(settings.read_text(), shape))
 
 
 def derive(shape: Shape, srs: Srs, cache: Path, stage: Callable[[str], None] | None = None) -> Keys:
@@ -119,7 +128,7 @@ def derive(shape: Shape, srs: Srs, cache: Path, stage: Callable[[str], None] | N
     EnvironmentLacks when the result differs from the digest that the package pins.
     """
     say = stage or (lambda _: None)
-    found = find(shape, srs.id.sha256, cache)
+    found = find(shape, srs.sha256, cache)
     if found is not None and found.pk.exists():
         return found
     cache.mkdir(parents=True, exist_ok=True)
@@ -144,14 +153,14 @@ def derive(shape: Shape, srs: Srs, cache: Path, stage: Callable[[str], None] | N
         say("digests")
         record = Record(
             circuit=shape.digest,
-            srs=srs.id.sha256,
+            srs=srs.sha256,
             settings=_sha256(build / "settings.json"),
             vk=_sha256(build / "vk"),
             unusable=_count_unusable(build, srs, shape.k),
         )
         _check_pin(record)
         (build / "record.json").write_text(json.dumps(asdict(record), sort_keys=True) + "\n")
-        final = _folder(shape, srs.id.sha256, cache)
+        final = _folder(shape, srs.sha256, cache)
         if final.exists():  # an incomplete or verifier-only one
             shutil.rmtree(final)
         os.replace(build, final)
@@ -243,7 +252,7 @@ def _count_unusable(build: Path, srs: Srs, k: int) -> int:
     target = bn254.from_ezkl(point)
     total = None
     for count in range(1, UNUSABLE + 1):
-        total = bn254.add(total, srs.lagrange(1, (1 << k) - count)[0])
+        total = bn254.add(total, srs.lagrange((1 << k) - count, 1)[0])
         if total == target:
             return count
     raise EnvironmentLacks("this ezkl fills committed columns in a way this program does not know")

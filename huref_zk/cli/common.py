@@ -53,6 +53,22 @@ class Output:
             task = bar.add_task(what, total=None)
             yield lambda done, total: bar.update(task, completed=done, total=total)
 
+    @contextlib.contextmanager
+    def stages(self, what: str) -> Iterator[Callable[[str], None]]:
+        """As progress, for work of unknown length in named steps; yields ``callback(step)``."""
+        console = Console(stderr=True)
+        hidden = self.quiet or self.json or not console.is_terminal
+        columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+        with Progress(*columns, console=console, transient=True, disable=hidden) as bar:
+            task = bar.add_task(what, total=None)
+
+            def enter(step: str) -> None:
+                bar.update(task, description=f"{what}: {step}")
+                if hidden:
+                    self.say(f"{what}: {step} ...")
+
+            yield enter
+
 
 def with_output(command: Callable) -> Callable:
     """Add --json and --quiet to a command and pass it ``output``; turn HurefErrors into exit codes."""

@@ -26,7 +26,8 @@ def demo(output: Output, out: Path, cache: Path) -> None:
     from huref_zk.commit.srs import find_srs
     from huref_zk.fingerprint import commit_model, fingerprint_vector, sketch_of
     from huref_zk.prove import prove
-    from huref_zk.render import contact_sheet, load_generator, render, write_png
+    from huref_zk.render import load_generator, render
+    from huref_zk.render.image import contact_sheet, write_png
     from huref_zk.secret import create_secret
     from huref_zk.sketch import PUBLIC_SEED, ics
     from huref_zk.verify import Policy, verify_file
@@ -47,16 +48,16 @@ def demo(output: Output, out: Path, cache: Path) -> None:
     base = prepared[0]
     with output.progress("test SRS") as progress:
         srs = find_srs(base.shape.k, cache, make_test=True, progress=progress)
-    with output.progress("deriving keys (cached for next time)"):
-        keys.derive(base.shape, srs, cache)
+    with output.stages("deriving keys") as stage:
+        keys.derive(base.shape, srs, cache, stage)
     secret = os.urandom(32)
     with output.progress("committing to demo-base") as progress:
         commitment = commit_model(base, secret, srs, progress)
     create_secret(out / "secret.key", secret, force=True)
     write_commitment(out / "commitment.hzc", commitment)
-    with output.progress("proving") as progress:
+    with output.stages("proving") as stage:
         bundle, picture = prove(
-            base, commitment, secret, PUBLIC_SEED, srs, cache, generator, progress=progress
+            base, commitment, secret, PUBLIC_SEED, srs, cache, generator, stage=stage
         )
     write_png(out / "fp.png", picture)
     write_bundle(out / "fp.hzp", bundle)

@@ -69,8 +69,8 @@ def setup(output: Output, model: str, cache: Path, **options) -> None:
         shape = load(output, model, **options).shape
     with output.progress("structured reference string") as progress:
         srs = find_srs(shape.k, cache, make_test=True, progress=progress)
-    with output.progress("deriving keys (once per shape; minutes for a large model)"):
-        found = keys.derive(shape, srs, cache)
+    with output.stages("deriving keys") as stage:
+        found = keys.derive(shape, srs, cache, stage)
     note = [] if srs.id.kind == "ceremony" else [TEST_SETUP_NOTE]
     output.result(
         {
@@ -112,7 +112,8 @@ def fingerprint(
 
     from huref_zk.container import write_atomically
     from huref_zk.fingerprint import fingerprint_vector
-    from huref_zk.render import load_generator, render, write_png
+    from huref_zk.render import load_generator, render
+    from huref_zk.render.image import write_png
 
     prepared = load(output, model, **options)
     v = fingerprint_vector(prepared, seed)
@@ -192,15 +193,16 @@ def prove(
     from huref_zk.commit.commitment import read_commitment
     from huref_zk.commit.srs import find_srs
     from huref_zk.prove import prove as make_proof
-    from huref_zk.render import load_generator, write_png
+    from huref_zk.render import load_generator
+    from huref_zk.render.image import write_png
     from huref_zk.secret import read_secret
 
     committed, key = read_commitment(commitment), read_secret(secret)
     prepared = load(output, model, **options)
     srs = find_srs(prepared.shape.k, cache)
-    with output.progress("proving") as progress:
+    with output.stages("proving") as stage:
         bundle, pixels = make_proof(
-            prepared, committed, key, seed, srs, cache, load_generator(generator), progress=progress
+            prepared, committed, key, seed, srs, cache, load_generator(generator), stage
         )
     write_png(image, pixels)
     write_bundle(out, bundle)
