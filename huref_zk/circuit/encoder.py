@@ -72,10 +72,14 @@ def load_encoder(path: Path = WEIGHTS) -> Encoder:
         with np.load(path, allow_pickle=False) as z:
             arrays = {k: np.asarray(z[k], dtype=np.int64) for k in shapes}
     except (OSError, KeyError, ValueError) as e:
-        raise EnvironmentLacks(f"the encoder's weights {path} cannot be read ({e}); reinstall") from e
+        raise EnvironmentLacks(
+            f"the encoder's weights {path} cannot be read ({e}); reinstall"
+        ) from e
     for k, shape in shapes.items():
         if arrays[k].shape != shape:
-            raise EnvironmentLacks(f"{path}: {k} has shape {arrays[k].shape}, not {shape}; reinstall")
+            raise EnvironmentLacks(
+                f"{path}: {k} has shape {arrays[k].shape}, not {shape}; reinstall"
+            )
     return Encoder(**arrays)
 
 
@@ -108,7 +112,9 @@ def encode_exact(encoder: Encoder, maps: list[list[list[int]]], shift: int) -> l
     inverse = np.array([_round_div(1 << INVERSE_BITS, n) if n else 0 for n in norm], dtype=object)
     scaled = u * inverse[:, None, None, None]
     h = np.maximum(np.einsum("cfij,ocf->oij", scaled, encoder.w1.astype(object)), 0)
-    v = np.einsum("oij,qo->qij", h, encoder.w2.astype(object)) - encoder.b2[:, None, None].astype(object)
+    v = np.einsum("oij,qo->qij", h, encoder.w2.astype(object)) - encoder.b2[:, None, None].astype(
+        object
+    )
     return [int(x) for x in v.reshape(-1)]
 
 

@@ -193,7 +193,7 @@ def verifying_keys(shape: Shape, srs_sha256: str, cache: Path) -> Keys:
     found = find(shape, srs_sha256, cache)
     if found is not None:
         return found
-    packed = SHIPPED_KEYS / f"{shape.name}.vk.xz"
+    packed = packed_key(shape)
     pin = pins().get((shape.digest, srs_sha256))
     if pin is None or not packed.exists():
         raise EnvironmentLacks(
@@ -226,6 +226,11 @@ def pins() -> dict[tuple[str, str], Record]:
         raise EnvironmentLacks(f"the key manifest cannot be read ({e}); reinstall huref-zk") from e
     records = [Record(**{k: v for k, v in e.items() if k != "name"}) for e in entries]
     return {(r.circuit, r.srs): r for r in records}
+
+
+def packed_key(shape: Shape) -> Path:
+    """Where the package keeps the shape's verifying key, if it ships it."""
+    return SHIPPED_KEYS / "verifying" / f"{shape.name}.vk.xz"
 
 
 def _folder(shape: Shape, srs_sha256: str, cache: Path) -> Path:

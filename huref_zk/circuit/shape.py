@@ -75,7 +75,9 @@ class Shape:
         return f"a{a}-b{b}-f{f}-k{self.k}-s{self.shift}-{self.digest[:8]}"
 
 
-def shape_for(widths: tuple[int, int, int], tokens: int, hidden: int, k: int | None = None) -> Shape:
+def shape_for(
+    widths: tuple[int, int, int], tokens: int, hidden: int, k: int | None = None
+) -> Shape:
     """The shape used for a model: a public function of public numbers.
 
     widths: (H_a, H_b, H_f); tokens: K; hidden: d. The shift is what brings the entries of u to about
@@ -94,4 +96,4 @@ def shape_for(widths: tuple[int, int, int], tokens: int, hidden: int, k: int | N
         raise InputError(f"a row of {row} entries needs a circuit of 2^{need} to 2^{MAX_K} rows")
     # rms of A = 2^6 sqrt(K) 2^7 sqrt(d); of M = A^2 sqrt(H); the 4x4 filters add 7 bits.
     map_bits = 2 * (6 + 7) + math.log2(tokens) + math.log2(hidden) + math.log2(max(widths)) / 2
-    return Shape(tuple(widths), k, round(map_bits + 7 - U_BITS))
+    return Shape((widths[0], widths[1], widths[2]), k, round(map_bits + 7 - U_BITS))
