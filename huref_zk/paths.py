@@ -8,8 +8,8 @@ import platformdirs
 
 PACKAGE = Path(__file__).resolve().parent
 DATA = PACKAGE / "data"
-# In a checkout (or an editable install) circuits/ and keys/ stand beside the package; in a wheel they
-# are packed inside it.
+# In a checkout (or an editable install) circuits/ and keys/ stand beside the package; in a wheel
+# they are packed inside it.
 CHECKOUT = PACKAGE.parent if (PACKAGE.parent / "keys" / "manifest.json").exists() else None
 _SHIPPED = CHECKOUT or PACKAGE / "shipped"
 SHIPPED_KEYS = _SHIPPED / "keys"

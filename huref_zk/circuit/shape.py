@@ -17,7 +17,7 @@ TERMS = 3  # a = QK, b = VO, f = FFN
 LAYERS = MAPS // TERMS
 SALTS = 8  # salt entries at the end of every committed row; the circuit masks them out
 EZKL_VERSION = "23.0.5"
-# Rows at the bottom of every column that Halo2 keeps for blinding; an upper bound, checked in setup.
+# Rows at the bottom of a column that Halo2 keeps for blinding: an upper bound, checked in setup.
 UNUSABLE = 16
 MIN_K, MAX_K = 13, 20
 # Rounded u has about 12 bits: enough for cosine 1 - 1e-8, few enough for the norm to stay small.
@@ -80,8 +80,8 @@ def shape_for(
 ) -> Shape:
     """The shape used for a model: a public function of public numbers.
 
-    widths: (H_a, H_b, H_f); tokens: K; hidden: d. The shift is what brings the entries of u to about
-    2^U_BITS when embeddings are quantised to rms 2^6 and weights to rms 2^7 (see quantise.py).
+    widths: (H_a, H_b, H_f); tokens: K; hidden: d. The shift is what brings the entries of u to
+    about 2^U_BITS when embeddings are quantised to rms 2^6 and weights to 2^7 (quantise.py).
     Raises InputError when no supported circuit is large enough.
     """
     if min(widths) < 1 or tokens < 2 or hidden < 1:
