@@ -1,16 +1,16 @@
 """The CNN encoder: six sketched invariant maps -> one vector v of 512 integers.
 
-After HuRef section 4.3 (a convolutional encoder trained contrastively whose output is made Gaussian by
-a discriminator). Ours is all convolution and all integer, because it runs inside a circuit:
+After HuRef section 4.3 (a convolutional encoder trained contrastively whose output is made Gaussian
+by a discriminator). Ours is all convolution and all integer, because it runs inside a circuit:
 
     u[c,f] = conv 4x4 stride 4 of map c with filter (c,f), divided by 2^shift and rounded
     y[c,f] = u[c,f] / |u[c]|                      one norm a map: the paper's standardisation
     h[o]   = relu( sum_cf w1[o,c,f] y[c,f] )      1x1 convolution
     v[q]   = sum_o w2[q,o] h[o] - b2[q]           1x1 convolution
 
-Standardising after the first convolution instead of before it rescales 384 numbers instead of 1,536,
-and in a circuit rescaling is what costs. The maps need no centring: sketches with balanced rows are
-already centred (DESIGN 2.2).
+Standardising after the first convolution instead of before it rescales 384 numbers instead of
+1,536, and in a circuit rescaling is what costs. The maps need no centring: sketches with balanced
+rows are already centred (DESIGN 2.2).
 
 Shapes: maps (6, 16, 16); filt (6, 4, 4, 4) as (map, filter, row, column); w1 (32, 6, 4);
 w2 (32, 32); b2 (32,); u and y (6, 4, 4, 4) as (map, filter, i, j); h and v (32, 4, 4);

@@ -1,8 +1,8 @@
 """Child process that runs one ezkl call: ``python -m huref_zk.circuit.ezkl_worker``, job on stdin.
 
 ezkl is a native library that has been seen to panic, and a panic or an allocation failure must not
-take the caller with it. The job is JSON {"call", "arguments", "memory"}; the answer is one JSON line
-on stdout, {"ok": result} or {"error": text}; anything else means that the call died.
+take the caller with it. The job is JSON {"call", "arguments", "memory"}; the answer is one JSON
+line on stdout, {"ok": result} or {"error": text}; anything else means that the call died.
 """
 
 from __future__ import annotations

@@ -95,8 +95,8 @@ def canonical_settings(text: str, shape: Shape) -> str:
     """ezkl's settings.json without its timestamp and with sorted keys: the same on every run.
 
     ezkl's dry run counts committed inputs as if they were copied into the working columns; the real
-    layout uses them where they are committed. Taking that off leaves a third of the columns. Too few
-    rows would make setup fail, never make a false proof pass.
+    layout uses them where they are committed. Taking that off leaves a third of the columns. Too
+    few rows would make setup fail, never make a false proof pass.
     """
     settings = json.loads(text)
     settings["timestamp"] = 0
@@ -186,7 +186,8 @@ def find(shape: Shape, srs_sha256: str, cache: Path) -> Keys | None:
 
 
 def verifying_keys(shape: Shape, srs_sha256: str, cache: Path) -> Keys:
-    """Keys that can verify: from the cache, or unpacked from the package and checked against its pin.
+    """Keys that can verify: from the cache, or unpacked from the package and checked against its
+    pin.
 
     Raises EnvironmentLacks when the shape is not shipped and was never set up here.
     """
@@ -247,8 +248,8 @@ def _check_pin(record: Record) -> None:
 
 
 def _count_unusable(build: Path, srs: Srs, k: int) -> int:
-    """How many rows at the bottom of a column this circuit keeps: ezkl fills them with ones in every
-    committed column, so the commitment to nothing is the sum of their Lagrange points."""
+    """How many rows at the bottom of a column this circuit keeps: ezkl fills them with ones in
+    every committed column, so the commitment to nothing is the sum of their Lagrange points."""
     import ezkl
 
     point = ezkl.kzg_commit(
