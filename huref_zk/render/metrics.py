@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 
 from huref_zk.errors import InputError
@@ -161,13 +163,18 @@ def _ssim_terms(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def _blur(x: np.ndarray) -> np.ndarray:
     """Gaussian window, valid part only."""
+    return _window_matrix(x.shape[0]) @ x @ _window_matrix(x.shape[1]).T
+
+
+@lru_cache(maxsize=16)
+def _window_matrix(length: int) -> np.ndarray:
+    """(length - 10, length): row i averages entries i to i + 10."""
     offsets = np.arange(_SSIM_WINDOW) - _SSIM_WINDOW // 2
     window = np.exp(-(offsets**2) / (2 * _SSIM_SIGMA**2))
-    window /= window.sum()
-    for axis in (0, 1):
-        view = np.lib.stride_tricks.sliding_window_view(x, _SSIM_WINDOW, axis=axis)
-        x = view @ window
-    return x
+    matrix = np.zeros((length - _SSIM_WINDOW + 1, length))
+    for k, weight in enumerate(window / window.sum()):
+        np.fill_diagonal(matrix[:, k:], weight)
+    return matrix
 
 
 def _halved(x: np.ndarray) -> np.ndarray:
