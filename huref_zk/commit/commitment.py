@@ -115,8 +115,8 @@ def commit(
     """Commit to `quantised` under the owner's 32-byte secret.
 
     facts: the descriptor's model, layers, widths, tokens and scales. The same inputs give the same
-    commitment. Works in child processes (default: one a core); `progress` hears (entries done,
-    entries). InputError when the facts do not fit the matrices, or these not the SRS's domain.
+    commitment. Works in child processes (default: one a core); `progress` hears (jobs done, jobs).
+    InputError when the facts do not fit the matrices, or these not the SRS's domain.
     """
     matrices = side_by_side(quantised)
     descriptor = {
@@ -136,18 +136,8 @@ def commit(
                 "widths, layers, tokens or hidden_size are off"
             )
     key = salt_key(secret, matrices)
-    total = sum(matrix.size for matrix in matrices)
-    before = 0
-    points = []
-    for index, matrix in enumerate(matrices):
-
-        def report(rows: int, _: int, before: int = before, width: int = matrix.shape[1]) -> None:
-            if progress is not None:
-                progress(before + rows * width, total)
-
-        salts = row_salts(key, index, len(matrix))
-        points.append(tuple(kzg.commit_rows(srs, matrix, salts, processes, report)))
-        before += matrix.size
+    salted = [(matrix, row_salts(key, i, len(matrix))) for i, matrix in enumerate(matrices)]
+    points = [tuple(rows) for rows in kzg.commit_rows(srs, salted, processes, progress)]
     blobs = [b"".join(map(bn254.compress, rows)) for rows in points]
     _, tops, _ = _tree(blobs, False, processes)
     root = merkle.root(tops, canonical_json(descriptor))

@@ -46,17 +46,33 @@ def blank(srs: Srs, unusable: int) -> Point:
 
 def commit_rows(
     srs: Srs,
-    values: np.ndarray,
-    tails: Sequence[Sequence[int]],
+    matrices: Sequence[tuple[np.ndarray, Sequence[Sequence[int]]]],
     processes: int | None = None,
     progress: Callable[[int, int], None] | None = None,
-) -> list[Point]:
-    """``<values[i] followed by tails[i]>`` for every row i.
+) -> list[list[Point]]:
+    """``<values[i] followed by tails[i]>`` for every row i of every (values, tails) in `matrices`.
 
     values: integer array (n, width), magnitudes up to MAX_ENTRY; tails: n sequences of field
     elements, all of one length. Works in child processes (default: one a core); `progress` hears
-    (rows, n). InputError when entries are too large or rows too long for the domain.
+    (jobs done, jobs). InputError when entries are too large or rows too long for the domain.
     """
+    with tempfile.TemporaryDirectory(prefix="huref-zk-") as folder:
+        jobs = []
+        owners = []
+        for index, (values, tails) in enumerate(matrices):
+            for block in _blocks(srs, values, tails):
+                jobs.append((srs, folder, *block))
+                owners.append(index)
+        blocks = run_all(_commit_block, jobs, processes, progress)
+    points: list[list[Point]] = [[] for _ in matrices]
+    for owner, block in zip(owners, blocks, strict=True):
+        points[owner] += block
+    return points
+
+
+def _blocks(
+    srs: Srs, values: np.ndarray, tails: Sequence[Sequence[int]]
+) -> list[tuple[np.ndarray, list[list[int]]]]:
     count, width = values.shape
     if count != len(tails) or len({len(tail) for tail in tails}) > 1:
         raise ValueError("every row needs a tail of the same length")
@@ -67,19 +83,11 @@ def commit_rows(
     length = width + len(tails[0])
     if length > (1 << srs.k) - MAX_BLANK:
         raise InputError(f"a row of {length} entries does not fit a domain of 2^{srs.k} rows")
-    block = max(1, min(_FELTS_A_CALL // length, -(-count // 16)))
-    starts = range(0, count, block)
-    jobs = [
-        (srs, np.ascontiguousarray(values[i : i + block]), [list(t) for t in tails[i : i + block]])
-        for i in starts
+    size = max(1, min(_FELTS_A_CALL // length, -(-count // 4)))
+    return [
+        (np.ascontiguousarray(values[i : i + size]), [list(t) for t in tails[i : i + size]])
+        for i in range(0, count, size)
     ]
-
-    def report(done: int, total: int) -> None:
-        if progress is not None:
-            progress(count * done // total, count)
-
-    blocks = run_all(_commit_block, jobs, processes, report)
-    return [point for points in blocks for point in points]
 
 
 # --- in the child process ------------------------------------------------------------------------
@@ -88,9 +96,7 @@ def commit_rows(
 class _Stretches:
     """Slices of the SRS that cover rows of `width` small and `tail` full-size entries."""
 
-    def __init__(self, srs: Srs, width: int, tail: int):
-        self._folder = tempfile.TemporaryDirectory(prefix="huref-zk-")
-        folder = Path(self._folder.name)
+    def __init__(self, srs: Srs, folder: Path, width: int, tail: int):
         self.vk, self.settings = _tiny_key(srs, folder)
         blank_rows = self._blank_rows(srs, folder)
         n = 1 << srs.k
@@ -186,11 +192,12 @@ def _small_felts() -> list[str]:
     return [value.to_bytes(32, "little").hex() for value in range(2 * MAX_ENTRY + 1)]
 
 
-def _commit_block(srs: Srs, values: np.ndarray, tails: list[list[int]]) -> list[Point]:
+def _commit_block(srs: Srs, folder: str, values: np.ndarray, tails: list[list[int]]) -> list[Point]:
     """The commitments of a block of rows (see commit_rows); keeps its SRS slices for the next."""
     key = (srs, values.shape[1], len(tails[0]))
     if key not in _known:
-        _known[key] = _Stretches(*key)
+        own = tempfile.mkdtemp(dir=folder)  # the parent removes it, however this process ends
+        _known[key] = _Stretches(srs, Path(own), *key[1:])
     stretches = _known[key]
     small = _small_felts()
     offset = int(np.abs(values.astype(np.int64)).max(initial=0))
