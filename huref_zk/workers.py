@@ -13,6 +13,7 @@ import pickle
 import queue
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -62,9 +63,11 @@ def run_all(
             finished.put(error)
 
     threads: list[threading.Thread] = []
+    # A killed child cannot tidy up, so whatever the children put aside goes with this folder.
+    scratch = tempfile.TemporaryDirectory(prefix="huref-zk-", ignore_cleanup_errors=True)
     try:
         for _ in range(min(processes or usable_cores(), len(jobs))):
-            children.append(_start())
+            children.append(_start(scratch.name))
             threads.append(threading.Thread(target=serve, args=(children[-1],), daemon=True))
             threads[-1].start()
         for done in range(1, len(jobs) + 1):
@@ -83,10 +86,11 @@ def run_all(
             for pipe in (child.stdin, child.stdout):
                 if pipe is not None:
                     pipe.close()
+        scratch.cleanup()
     return results
 
 
-def _start() -> subprocess.Popen[bytes]:
+def _start(scratch: str) -> subprocess.Popen[bytes]:
     # One thread each: we hand out one child a core.
     one = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS"), "1")
     path = os.pathsep.join(entry for entry in sys.path if entry)
@@ -96,7 +100,7 @@ def _start() -> subprocess.Popen[bytes]:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            env={**os.environ, **one, "PYTHONPATH": path},
+            env={**os.environ, **one, "PYTHONPATH": path, "TMPDIR": scratch},
         )
     except OSError as error:
         raise EnvironmentLacks(f"cannot start a child process: {error}") from error
