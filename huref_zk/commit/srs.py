@@ -191,13 +191,16 @@ def slice_srs(srs: Srs, k: int, start: int, path: str | os.PathLike[str]) -> Non
     """Write a small SRS file whose Lagrange points are `srs`'s from `start` on, 2^k of them.
 
     ezkl.kzg_commit reads nothing else of it; so it commits to a stretch of a long column in the
-    large domain at the price of a small one. The file is good for nothing else: its powers are
-    the same points and its G2 part is a stand-in. Points missing at the end are the generator's.
+    large domain at the price of a small one. The file is good for nothing else: the powers are
+    the same points. Points missing at the end are the generator's.
     """
     count = min(1 << k, (1 << srs.k) - start)
     missing = bn254.encode_raw(bn254.GENERATOR) * ((1 << k) - count)
     points = srs.lagrange_bytes(start, count) + missing
-    Path(path).write_bytes(k.to_bytes(4, "little") + points + points + _raw_g2_multiple(1) * 2)
+    with open(srs.path, "rb") as file:
+        file.seek(-256, os.SEEK_END)
+        g2 = file.read()
+    Path(path).write_bytes(k.to_bytes(4, "little") + points + points + g2)
 
 
 def test_srs(k: int, path: str | os.PathLike[str], progress: Progress | None = None) -> Path:
