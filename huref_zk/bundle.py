@@ -1,12 +1,13 @@
 """The proof bundle `.hzp`: one file that carries everything a verifier reads but the picture.
 
-Strict container (container.py), magic b"HUREFZP" and version 1, header as canonical JSON, then four sections whose
+Strict container (container.py), magic b"HUREFZP" and version 1, header as canonical JSON, then
+four sections whose
 lengths the header gives and which end exactly at the end of the file:
 
     commitment    the whole `.hzc` file of the committed model (commit/commitment.py)
     projection    the projection proof (project/prover.py)
-    v             512 field elements, 32 bytes each, big-endian, below r: the circuit's public output
-    proof         the Halo2 proof as ezkl writes it; opens with the 32 row commitments, 64 bytes each
+    v             512 field elements, 32 bytes each, big-endian, below r: the public output
+    proof         the Halo2 proof as ezkl writes it; opens with 32 row commitments of 64 bytes
 
 Header fields (every one required, no others): see FIELDS. Docs: docs/formats.md.
 """
@@ -47,7 +48,7 @@ FIELDS: dict[str, tuple[type, int]] = {
 
 @dataclass(frozen=True)
 class Bundle:
-    """header: the fields of FIELDS; commitment, projection, proof: bytes; v: 512 signed integers."""
+    """header: the fields of FIELDS; the sections as bytes; v: 512 signed integers."""
 
     header: dict
     commitment: bytes

@@ -1,14 +1,15 @@
 """Canonical form: every architecture becomes embeddings E and bilinear pairs (U, V) (DESIGN 2.1).
 
-Each invariant map of HuRef (section 4.2) is written X U V^T X^T with X the embeddings of rare tokens:
+Each invariant map of HuRef (section 4.2) is written X U V^T X^T with X the embeddings of rare
+tokens:
 
     a: U = (Wq G)^T, V = (Wk G)^T        G = diag(gain of the norm before)
     b: U = (Wv G)^T, V = Wo
     f: U = (Wup G)^T, V = Wdown
 
-with weights as nn.Linear stores them, (out, in). Keys and values of grouped heads are repeated head by
-head, as Hugging Face's repeat_kv does. Folding the gains makes the form blind to how a checkpoint
-splits scale between norms and weights.
+with weights as nn.Linear stores them, (out, in). Keys and values of grouped heads are repeated
+head by head, as Hugging Face's repeat_kv does. Folding the gains makes the form blind to how a
+checkpoint splits scale between norms and weights.
 """
 
 from __future__ import annotations
@@ -32,8 +33,8 @@ Progress = Callable[[int, int], None]
 class Canonical:
     """E float32 (K, d); U, V: per layer float32 (d, H_a + H_b + H_f), terms side by side;
     widths (H_a, H_b, H_f); layer_ids; token_ids int64 (K,); facts: integers and strings for the
-    descriptor (architecture, hidden_size, heads, kv_heads, head_dim, ffn, layers_total, vocab_size);
-    warnings: what a user should know about how the form was chosen."""
+    descriptor (architecture, hidden_size, heads, kv_heads, head_dim, ffn, layers_total,
+    vocab_size); warnings: what a user should know about how the form was chosen."""
 
     E: np.ndarray
     U: tuple[np.ndarray, ...]
@@ -84,7 +85,7 @@ def canonicalise(
     for i in candidates:
         pair = _layer(model, family, dims, i, fold_norms)
         if layer_ids is None and not (np.any(pair[1][:, _b(dims)]) or np.any(pair[1][:, _f(dims)])):
-            continue  # a block that adds nothing to the residual stream must not hide the ones below
+            continue  # a block that adds nothing must not hide the ones below it
         chosen.append(i)
         pairs.append(pair)
         _report(progress, 1 + len(pairs), steps)
@@ -123,7 +124,9 @@ def dimensions(model: Model, family: Family) -> Dimensions:
         value = config.get(key)
         value = default if value is None else value
         if type(value) is not int or not 0 < value < 1 << 24:
-            raise InputError(f"{model.source}: config says {key} = {value!r}; a positive number is needed")
+            raise InputError(
+                f"{model.source}: config says {key} = {value!r}; a positive number is needed"
+            )
         return value
 
     hidden, heads = number("hidden_size"), number("num_attention_heads")
@@ -148,8 +151,8 @@ def choose_tokens(
 ) -> tuple[np.ndarray, tuple[str, ...]]:
     """(ids int64 (K,), warnings): the given ids' first ``tokens``, or the last regular ones.
 
-    Regular: below the tokenizer's size (padding rows of the embedding are left out) and not among the
-    special ids that the tokenizer declares. K is made even, because balanced sketches need it.
+    Regular: below the tokenizer's size (padding rows of the embedding are left out) and not among
+    the special ids that the tokenizer declares. K is made even, because balanced sketches need it.
     """
     if tokens < 32:
         raise InputError(f"{tokens} tokens are too few; use at least 32")
@@ -164,7 +167,9 @@ def choose_tokens(
             raise InputError(f"token ids must be distinct and lie in 0..{vocab - 1}")
     chosen = chosen[len(chosen) % 2 :]
     if len(chosen) < 32:
-        raise InputError(f"{model.source} leaves only {len(chosen)} usable tokens; at least 32 are needed")
+        raise InputError(
+            f"{model.source} leaves only {len(chosen)} usable tokens; at least 32 are needed"
+        )
     if len(chosen) < tokens:
         warnings.append(f"{len(chosen)} tokens used; {tokens} were asked for")
     return np.array(chosen, dtype=np.int64), tuple(warnings)

@@ -15,9 +15,9 @@ from huref_zk.errors import InputError
 class Family:
     """One entry of the table.
 
-    model_types: config.json's ``model_type`` values it serves. Tensor templates as named; weights are
-    stored (out, in) as nn.Linear keeps them. norm_offset: 0 when the norm multiplies by gamma, 1 when
-    it multiplies by 1 + gamma. hidden, heads, kv_heads, ffn, layers: config keys.
+    model_types: config.json's ``model_type`` values it serves. Tensor templates as named; weights
+    are stored (out, in) as nn.Linear keeps them. norm_offset: 0 when the norm multiplies by gamma,
+    1 when it multiplies by 1 + gamma. hidden, heads, kv_heads, ffn, layers: config keys.
     """
 
     name: str
@@ -72,7 +72,7 @@ FAMILIES = (
 
 
 def family_of(config: dict) -> Family:
-    """The entry for a config's ``model_type``. InputError, listing what is known, if there is none."""
+    """The entry for a config's ``model_type``. InputError, naming what is known, if none."""
     model_type = config.get("model_type")
     for family in FAMILIES:
         if model_type in family.model_types:

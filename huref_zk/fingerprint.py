@@ -1,4 +1,4 @@
-"""From a model's name to its fingerprint vector, and to its commitment: the owner's side in order."""
+"""From a model's name to its fingerprint vector, and to its commitment."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def prepare(
     count: int = 4096,
     progress: Progress | None = None,
 ) -> Prepared:
-    """Open, canonicalise and quantise a model. Options as on the command line. Raises InputError."""
+    """Open, canonicalise and quantise a model. Options as on the command line. InputError."""
     model = open_model(ref, revision=revision, allow_pickle=allow_pickle)
     canonical = canonicalise(
         model,

@@ -48,7 +48,9 @@ def prove(
         raise InputError("the commitment is one of a model of another shape")
     keys = circuit_keys.find(shape, srs.sha256, cache)
     if keys is None or not keys.pk.exists():
-        raise EnvironmentLacks(f"no proving key for {shape.name} in {cache}; run 'huref-zk setup' first")
+        raise EnvironmentLacks(
+            f"no proving key for {shape.name} in {cache}; run 'huref-zk setup' first"
+        )
     say("fingerprint")
     v = fingerprint_vector(prepared, seed)
     pixels = render(v, generator)
@@ -78,7 +80,11 @@ def prove_circuit(
     """The Halo2 proof that ``rows`` (2 P rows, see prove_projection) encode to ``v``."""
     with tempfile.TemporaryDirectory(prefix="huref-zk-") as name:
         folder = Path(name)
-        inputs, witness, proof = folder / "input.json", folder / "witness.json", folder / "proof.json"
+        inputs, witness, proof = (
+            folder / "input.json",
+            folder / "witness.json",
+            folder / "proof.json",
+        )
         data = [[(x % R).to_bytes(32, "little").hex() for x in row] for row in rows]
         inputs.write_text(json.dumps({"input_data": data}))
         say("witness")

@@ -1,9 +1,9 @@
 """Integers with public power-of-two scales: what is committed and proven (DESIGN section 3).
 
-A real block W becomes round(W 2^e), ties to even, clipped to ±LIMIT. E has one exponent e; each of the
-three term blocks of each layer has one for U and one for V, chosen so that the integer maps come out
-near the size that the circuit divides by. Scales do not touch the fingerprint beyond rounding, since
-every map is normalised by its own size.
+A real block W becomes round(W 2^e), ties to even, clipped to ±LIMIT. E has one exponent e; each of
+the three term blocks of each layer has one for U and one for V, chosen so that the integer maps
+come out near the size that the circuit divides by. Scales do not touch the fingerprint beyond
+rounding, since every map is normalised by its own size.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ FILTER_BITS = 11  # a 4x4 filter of entries up to 127 multiplies a bound by at m
 
 @dataclass(frozen=True)
 class Quantised:
-    """E int32 (K, d); U, V: per layer int32 (d, H_a + H_b + H_f); scales: exponent by block, "E", "U0a"
-    (U of the first layer, term a) to "V1f"; clipped: how many entries were clipped."""
+    """E int32 (K, d); U, V: per layer int32 (d, H_a + H_b + H_f); scales: exponent by block, "E",
+    "U0a" (U of the first layer, term a) to "V1f"; clipped: how many entries were clipped."""
 
     E: np.ndarray
     U: tuple[np.ndarray, ...]
@@ -74,7 +74,9 @@ def quantise(canonical: Canonical, shift: int) -> Quantised:
     result = Quantised(E, tuple(us), tuple(vs), canonical.widths, scales, clipped)
     bits = map_bits(result)
     if bits + FILTER_BITS > I128_BITS:
-        raise InputError(f"the integer maps may reach 2^{bits}; the circuit holds 2^{I128_BITS - FILTER_BITS}")
+        raise InputError(
+            f"the integer maps may reach 2^{bits}; the circuit holds 2^{I128_BITS - FILTER_BITS}"
+        )
     return result
 
 
@@ -86,7 +88,8 @@ def map_bits(q: Quantised) -> int:
     """
     rows = math.sqrt(q.E.shape[0]) * float(np.linalg.norm(q.E.astype(np.float64)))
     columns = [
-        max(float(np.linalg.norm(W.astype(np.float64), axis=0).max()) for W in side) for side in (q.U, q.V)
+        max(float(np.linalg.norm(W.astype(np.float64), axis=0).max()) for W in side)
+        for side in (q.U, q.V)
     ]
     bound = max(q.widths) * rows * rows * columns[0] * columns[1]
     return math.ceil(math.log2(max(bound, 1.0))) + 1
@@ -98,7 +101,9 @@ def projected(q: Quantised, seed: bytes, p: int) -> tuple[np.ndarray, np.ndarray
     int64 holds them: |P E| <= K 2^15 <= 2^31 for K <= 2^16, and Cauchy-Schwarz (map_bits) keeps
     |A| <= 2^63 because the maps, at least its square, stay below 2^126.
     """
-    left, right = (signs(seed, side, p, q.E.shape[0]).astype(np.int64) @ q.E.astype(np.int64) for side in SIDES)
+    left, right = (
+        signs(seed, side, p, q.E.shape[0]).astype(np.int64) @ q.E.astype(np.int64) for side in SIDES
+    )
     a, b = (
         np.concatenate([x @ W.astype(np.int64) for W in side], axis=1)
         for x, side in ((left, q.U), (right, q.V))

@@ -12,14 +12,17 @@ LENGTH = 32
 
 
 def create_secret(path: Path, secret: bytes, force: bool = False) -> None:
-    """Write ``secret`` to ``path`` with mode 0600; InputError if the file exists, unless ``force``."""
+    """Write ``secret`` to ``path`` with mode 0600; InputError if the file exists, unless
+    ``force``."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if force:
         path.unlink(missing_ok=True)
     try:
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
-        raise InputError(f"{path} exists; a secret key is never overwritten without --force") from None
+        raise InputError(
+            f"{path} exists; a secret key is never overwritten without --force"
+        ) from None
     with os.fdopen(handle, "wb") as file:
         file.write(secret)
 

@@ -1,8 +1,8 @@
 """The sketch: K x K invariant maps seen through two public ±1 matrices (DESIGN 2.2).
 
 ``M^ = P_L M P_R^T`` with P_L, P_R in {±1}^{p x K}. Every row is balanced, which makes the cosine of
-sketches an unbiased estimate of the cosine of double-centred maps (HuRef's ICS), and P_L differs from
-P_R, without which the trace leaks in.
+sketches an unbiased estimate of the cosine of double-centred maps (HuRef's ICS), and P_L differs
+from P_R, without which the trace leaks in.
 """
 
 from __future__ import annotations
@@ -27,7 +27,13 @@ def signs(seed: bytes, side: str, p: int, count: int) -> np.ndarray:
         raise ValueError("a balanced row needs an even number of tokens")
     out = np.full((p, count), -1, dtype=np.int8)
     for i in range(p):
-        label = b"huref_zk signs" + seed + side.encode() + i.to_bytes(4, "big") + count.to_bytes(4, "big")
+        label = (
+            b"huref_zk signs"
+            + seed
+            + side.encode()
+            + i.to_bytes(4, "big")
+            + count.to_bytes(4, "big")
+        )
         keys = np.frombuffer(hashlib.shake_256(label).digest(8 * count), dtype="<u8")
         out[i, np.argsort(keys, kind="stable")[: count // 2]] = 1
     return out

@@ -178,7 +178,9 @@ def verify(
     _step(6, ours == theirs, f"made with generator {theirs[:16]}, this one is {ours[:16]}")
     _step(6, header["render"] == render_digest(generator), "made with other rendering constants")
     drawn = render(list(bundle.v), generator)
-    _step(6, header["image"] == pixel_digest(drawn), "the bundle names another picture than v gives")
+    _step(
+        6, header["image"] == pixel_digest(drawn), "the bundle names another picture than v gives"
+    )
     _step(6, picture.shape == drawn.shape, f"the picture is {_size(picture)}, not {_size(drawn)}")
     wrong = int((picture != drawn).any(axis=2).sum())
     _step(6, wrong == 0, f"{wrong} pixels of the picture differ from what v renders to")

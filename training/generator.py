@@ -222,10 +222,10 @@ class Generator(nn.Module):
 
 BATCH = 8
 # (share of the budget at which the stage begins, resolution it trains)
-STAGES = ((0.0, 32), (0.22, 64), (0.48, 128))
-LEARNING_RATE, FINAL_RATE = 0.005, 0.0001
+STAGES = ((0.0, 16), (0.08, 32), (0.32, 64), (0.58, 128))
+LEARNING_RATE, FINAL_RATE = 0.015, 0.0002
 MAPPING_SPEED = 0.3  # learning rate of the mapping network relative to the synthesis network
-EMA = 0.998
+EMA = 0.995
 PYRAMID = 4
 
 
@@ -256,10 +256,49 @@ class Student(nn.Module):
                 if name != "b4":
                     block.torgb.weight.mul_(0.2)
 
-    def forward(self, factors: Tensor, stop: int) -> Tensor:
+    def prepare_mapping(self, steps: int = 2500, batch: int = 256) -> float:
+        """Teach the mapping network, before any picture, to hold ``heads.controls`` linearly in w.
+
+        A linear read-out of w is fitted along with it and thrown away. Returns the last mean square
+        error (the controls have variance about 1/3).
+        """
+        n = heads.controls(torch.zeros(1, heads.N_FACTORS)).shape[1]
+        head = nn.Linear(W_DIM, n)
+        rate = 0.004
+        optimiser = torch.optim.Adam(
+            [
+                {"params": self.stored_mapping(), "speed": 1 / MAPPING_LR_MULTIPLIER},
+                {"params": [self.first, *head.parameters()], "speed": 1.0},
+            ],
+            betas=(0.9, 0.99),
+        )
+        draw = torch.Generator().manual_seed(3)
+        loss = torch.zeros(())
+        for step in range(steps):
+            for group in optimiser.param_groups:
+                group["lr"] = rate * group["speed"] * 0.5 * (1 + math.cos(math.pi * step / steps))
+            factors = torch.randn(batch, heads.N_FACTORS, generator=draw)
+            loss = (head(self.mapped(factors)) - heads.controls(factors)).square().mean()
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            optimiser.step()
+        return loss.item()
+
+    def stored_mapping(self) -> list[nn.Parameter]:
+        """The mapping network's parameters stored at 1 / MAPPING_LR_MULTIPLIER of their size."""
+        mapping = self.generator.mapping
+        rest = [getattr(mapping, f"fc{k}").parameters() for k in range(1, MAPPING_LAYERS)]
+        return [mapping.fc0.bias, *(p for group in rest for p in group)]
+
+    def mapped(self, factors: Tensor) -> Tensor:
+        """w (B, W_DIM) of factors (B, N_FACTORS)."""
         mapping = self.generator.mapping
         bias = mapping.fc0.bias * mapping.fc0.multiplier
-        w = mapping.after_first(F.linear(factors, self.first / math.sqrt(factors.shape[1]), bias))
+        first = self.first / math.sqrt(factors.shape[1])
+        return mapping.after_first(F.linear(factors, first, bias))
+
+    def forward(self, factors: Tensor, stop: int) -> Tensor:
+        w = self.mapped(factors)
         return self.generator.synthesis(w[:, None].expand(-1, self.generator.num_ws, -1), stop)
 
     @torch.no_grad()
@@ -271,6 +310,39 @@ class Student(nn.Module):
         z = torch.randn(20_000, heads.Z_DIM, generator=torch.Generator().manual_seed(7))
         mapping.w_avg.copy_(mapping(z).mean(0))
         return self.generator
+
+
+class Muon:
+    """Momentum, then the nearest orthogonal matrix, as the step of every 3 x 3 weight.
+
+    Per step it learned about 1.4 times as fast here as Adam alone. Newton-Schulz iteration after
+    K. Jordan's Muon (2024); the step's root mean square is the learning rate, as with Adam.
+    """
+
+    MOMENTUM, ITERATIONS = 0.9, 4
+
+    def __init__(self, weights: list[nn.Parameter]):
+        self.weights = weights
+        self.momenta = [torch.zeros_like(w) for w in weights]
+
+    @torch.no_grad()
+    def step(self, rate: float) -> None:
+        for weight, momentum in zip(self.weights, self.momenta, strict=True):
+            if weight.grad is None:
+                continue
+            momentum.mul_(self.MOMENTUM).add_(weight.grad)
+            ahead = weight.grad + self.MOMENTUM * momentum
+            step = self._orthogonal(ahead.flatten(1))
+            weight.sub_((step * (rate * math.sqrt(max(step.shape)))).view_as(weight))
+
+    def _orthogonal(self, x: Tensor) -> Tensor:
+        x = x / (x.norm() + 1e-7)
+        wide = x.shape[0] <= x.shape[1]
+        x = x if wide else x.T
+        for _ in range(self.ITERATIONS):
+            gram = x @ x.T
+            x = 3.4445 * x + (-4.7750 * gram + 2.0315 * gram @ gram) @ x
+        return x if wide else x.T
 
 
 def _focus(resolution: int) -> Tensor:
@@ -310,19 +382,25 @@ def _save(path: Path, value: object) -> None:
 
 
 def train(out: Path, budget_s: float, checkpoint_every_s: float = 180.0) -> None:
-    """Train until ``budget_s`` CPU seconds are used; ``out/budget`` (a number) overrides it live."""
+    """Train until ``budget_s`` CPU seconds are used; ``out/budget`` (a number) overrides it
+    live."""
     torch.set_num_threads(1)
     torch.manual_seed(1)
     out.mkdir(parents=True, exist_ok=True)
     student, average = Student(), Student()
     average.load_state_dict(student.state_dict())
-    mapping = student.generator.mapping
-    stored = [p for k in range(1, MAPPING_LAYERS) for p in getattr(mapping, f"fc{k}").parameters()]
-    stored.append(mapping.fc0.bias)
+    if not (out / "checkpoint.pt").exists():
+        print(f"mapping network prepared, error {student.prepare_mapping():.5f}", flush=True)
+        average.load_state_dict(student.state_dict())
     stretched = MAPPING_SPEED / MAPPING_LR_MULTIPLIER
+    convolutions, others = [], []
+    for name, parameter in student.generator.synthesis.named_parameters():
+        is_kernel = name.endswith(("conv0.weight", "conv1.weight"))
+        (convolutions if is_kernel else others).append(parameter)
+    muon = Muon(convolutions)
     groups = [
-        {"params": list(student.generator.synthesis.parameters()), "speed": 1.0},
-        {"params": stored, "speed": stretched},
+        {"params": others, "speed": 1.0},
+        {"params": student.stored_mapping(), "speed": stretched},
         {"params": [student.first], "speed": MAPPING_SPEED},
     ]
     optimiser = torch.optim.Adam(groups, lr=LEARNING_RATE, betas=(0.9, 0.99), eps=1e-8)
@@ -333,6 +411,7 @@ def train(out: Path, budget_s: float, checkpoint_every_s: float = 180.0) -> None
         student.load_state_dict(state["student"])
         average.load_state_dict(state["average"])
         optimiser.load_state_dict(state["optimiser"])
+        muon.momenta = state["momenta"]
         step, images, used = state["step"], state["images"], state["used"]
     log_path = out / "generator.csv"
     fresh = not log_path.exists()
@@ -364,12 +443,11 @@ def train(out: Path, budget_s: float, checkpoint_every_s: float = 180.0) -> None
         if not done:
             factors, target = batch_of(1000 + step, resolution, student.rows)
             loss, l1 = loss_of(student(factors, resolution), target)
-            optimiser.zero_grad(set_to_none=True)
+            student.zero_grad(set_to_none=True)
             loss.backward()
-            nn.utils.clip_grad_norm_(
-                [p for p in student.parameters() if p.grad is not None], 20.0
-            )
+            nn.utils.clip_grad_norm_([p for p in student.parameters() if p.grad is not None], 20.0)
             optimiser.step()
+            muon.step(rate)
             step, images = step + 1, images + BATCH
             decay = min(EMA, (step + 1) / (step + 10))
             with torch.no_grad():
@@ -385,8 +463,8 @@ def train(out: Path, budget_s: float, checkpoint_every_s: float = 180.0) -> None
                 _save(
                     checkpoint,
                     {"student": student.state_dict(), "average": average.state_dict(),
-                     "optimiser": optimiser.state_dict(), "step": step, "images": images,
-                     "used": used},
+                     "optimiser": optimiser.state_dict(), "momenta": muon.momenta,
+                     "step": step, "images": images, "used": used},
                 )  # fmt: skip
                 _save(out / "generator.pt", average.fold().state_dict())
             wall = time.strftime("%H:%M:%S")
@@ -403,7 +481,8 @@ def train(out: Path, budget_s: float, checkpoint_every_s: float = 180.0) -> None
 
 @torch.no_grad()
 def _show(student: Student, resolution: int, out: Path, step: int) -> float:
-    """Write a contact sheet (target row above student row) and return the L1 on held-out latents."""
+    """Write a contact sheet (target row above student row) and return the L1 on held-out
+    latents."""
     from PIL import Image
 
     factors, target = batch_of(1, resolution, student.rows, 32)

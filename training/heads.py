@@ -120,6 +120,36 @@ def _glow(x: Tensor, y: Tensor, rx: Tensor | float, ry: Tensor | float) -> Tenso
 # ---------------------------------------------------------------- the portrait
 
 
+def _colours(factors: Tensor) -> dict[str, Tensor]:
+    """The portrait's colours, each (B, 3, 1, 1) sRGB in [0, 1]."""
+
+    def n(name: str) -> Tensor:
+        return factors[:, _INDEX[name]]
+
+    def colour(name: str, low: float, high: float, chroma: float) -> Tensor:
+        return _colour(n(f"{name}_light"), n(f"{name}_a"), n(f"{name}_b"), low, high, chroma)
+
+    return {
+        "sky": colour("sky", 0.35, 0.95, 0.17),
+        "ground": colour("ground", 0.30, 0.92, 0.17),
+        "coat": colour("coat", 0.30, 0.94, 0.13),
+        "mark": colour("mark", 0.25, 0.97, 0.12),
+        "sweater": colour("sweater", 0.30, 0.90, 0.20),
+        "stripe": colour("stripe", 0.30, 0.95, 0.18),
+        "iris": _colour(0 * n("iris_a"), n("iris_a"), n("iris_b"), 0.62, 0.62, 0.16),
+    }
+
+
+def controls(factors: Tensor) -> Tensor:
+    """What a picture depends on linearly or nearly so, (B, 49), all in about [-1, 1].
+
+    The sRGB values of the seven colours, then the uniform variable behind every other factor.
+    """
+    rgb = torch.cat([c[:, :, 0, 0] for c in _colours(factors).values()], dim=1)
+    rest = factors[:, _INDEX["nose_tone"] :]
+    return torch.cat((rgb, _uniform(rest)), dim=1) * 2 - 1
+
+
 def render(factors: Tensor, size: int = 128) -> Tensor:
     """Portraits (B, 3, size, size), sRGB in [-1, 1], float32, of factors (B, N_FACTORS)."""
 
@@ -129,16 +159,7 @@ def render(factors: Tensor, size: int = 128) -> Tensor:
     def u(name: str, low: float, high: float) -> Tensor:  # uniform between bounds, (B, 1, 1)
         return (low + (high - low) * _uniform(n(name)))[:, None, None]
 
-    def colour(name: str, low: float, high: float, chroma: float) -> Tensor:
-        return _colour(n(f"{name}_light"), n(f"{name}_a"), n(f"{name}_b"), low, high, chroma)
-
-    sky = colour("sky", 0.35, 0.95, 0.17)
-    ground = colour("ground", 0.30, 0.92, 0.17)
-    coat = colour("coat", 0.30, 0.94, 0.13)
-    mark = colour("mark", 0.25, 0.97, 0.12)
-    sweater = colour("sweater", 0.30, 0.90, 0.20)
-    stripe = colour("stripe", 0.30, 0.95, 0.18)
-    iris = _colour(0 * n("iris_a"), n("iris_a"), n("iris_b"), 0.62, 0.62, 0.16)
+    sky, ground, coat, mark, sweater, stripe, iris = _colours(factors).values()
 
     # One pixel more on every side: _cover wraps there, and it is cut off at the end.
     canvas = size + 2
@@ -177,7 +198,9 @@ def render(factors: Tensor, size: int = 128) -> Tensor:
     arc = py - 0.25 * bx * bx * bw  # knitted rows sag along the shoulders
     rows = torch.cos((arc - 0.66) * (2 * math.pi / 0.24))
     rows_width = u("sweater_stripes", -1.5, 1.1)
-    knit = _over(sweater.expand(-1, 3, canvas, canvas), stripe, (0.5 + 2.4 * (rows + rows_width)).clamp(0, 1))
+    knit = _over(
+        sweater.expand(-1, 3, canvas, canvas), stripe, (0.5 + 2.4 * (rows + rows_width)).clamp(0, 1)
+    )
     collar = 1 - (bx * bw / 0.36) ** 2 - ((py - 0.56) / 0.17) ** 2
     knit = _over(knit, stripe, _cover(collar))
     shade = lit(bx * 0.8, by * 0.9, bz, 0.5)
@@ -246,7 +269,9 @@ def render(factors: Tensor, size: int = 128) -> Tensor:
     eye_y = u("eye_height", -0.16, 0.05)
     exx, eyy = ax - eye_gap, y - eye_y
     mask = u("mask_size", -0.05, 0.30)
-    patch = mask * mask.abs() * 8.0 / (0.3 * 8.0) - (exx * exx + (eyy * 0.86 + 0.4 * exx * 0.5) ** 2)
+    patch = mask * mask.abs() * 8.0 / (0.3 * 8.0) - (
+        exx * exx + (eyy * 0.86 + 0.4 * exx * 0.5) ** 2
+    )
     skin = _over(skin, mark, _cover(patch))
     blaze = u("blaze_width", -0.08, 0.24) * (0.75 + 0.5 * yn) - ax
     muzzle_y = eye_y + 0.25

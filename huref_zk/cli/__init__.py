@@ -1,4 +1,4 @@
-"""The `huref-zk` command line. Exit codes: 0 done or valid, 1 not valid, 2 bad input, 3 lacks something."""
+"""The `huref-zk` command line. Exit codes: 0 done, 1 not valid, 2 bad input, 3 lacks something."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import click
 
 from huref_zk import __version__
 
-# command -> (module, attribute): loaded on use, so that `verify` never imports what only owners need.
+# command -> (module, attribute): loaded on use; `verify` never imports what only owners need.
 COMMANDS = {
     "setup": ("huref_zk.cli.owner", "setup"),
     "fingerprint": ("huref_zk.cli.owner", "fingerprint"),

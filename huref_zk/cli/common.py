@@ -1,4 +1,4 @@
-"""What every command shares: --json and --quiet, progress bars, results, and errors to exit codes."""
+"""What every command shares: --json, --quiet, progress bars, results, errors to exit codes."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Output:
 
     @contextlib.contextmanager
     def progress(self, what: str) -> Iterator[Callable[[int, int], None]]:
-        """A bar (a spinner until the total is known) on stderr; yields ``callback(done, total)``."""
+        """A bar (a spinner until the total is known) on stderr; yields callback(done, total)."""
         columns = (
             SpinnerColumn(),
             TextColumn("{task.description}"),
@@ -71,7 +71,7 @@ class Output:
 
 
 def with_output(command: Callable) -> Callable:
-    """Add --json and --quiet to a command and pass it ``output``; turn HurefErrors into exit codes."""
+    """Give a command --json, --quiet and ``output``; turn HurefErrors into exit codes."""
 
     @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
     @click.option("--quiet", is_flag=True, help="Print nothing but errors.")

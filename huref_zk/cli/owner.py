@@ -85,8 +85,8 @@ def setup(output: Output, model: str, cache: Path, **options) -> None:
 
 
 TEST_SETUP_NOTE = (
-    "NOTE: this is a TEST setup whose secret is public: anybody can forge proofs under it. For real "
-    "use put a ceremony file into the key folder first (docs/protocol.md)."
+    "NOTE: this is a TEST setup whose secret is public: anybody can forge proofs under it. "
+    "For real use put a ceremony file into the key folder first (docs/protocol.md)."
 )
 
 

@@ -32,7 +32,9 @@ def parse_layers(text: str | None) -> tuple[int, ...] | None:
 )
 @click.option("--image", type=click.Path(path_type=Path), required=True, help="The picture (PNG).")
 @click.option("--generator", type=click.Path(path_type=Path), help="A StyleGAN2 generator file.")
-@click.option("--allow-test-setup", is_flag=True, help="Accept a proof under the insecure test SRS.")
+@click.option(
+    "--allow-test-setup", is_flag=True, help="Accept a proof under the insecure test SRS."
+)
 @click.option("--layers", help="Demand these layers, for example 28,29.")
 @click.option("--tokens-digest", help="Demand these token ids, by SHA-256.")
 @seed_option
@@ -50,7 +52,7 @@ def verify(
     seed: bytes,
     cache: Path,
 ) -> None:
-    """Check that the picture is the fingerprint of the committed model. Exit code 1 if it is not."""
+    """Check that a picture is the fingerprint of a committed model. Exit code 1 if it is not."""
     from huref_zk.verify import Policy, verify_file
 
     policy = Policy(seed, allow_test_setup, parse_layers(layers), tokens_digest)
@@ -64,8 +66,15 @@ def verify(
         heard=lambda step: output.say(f"  {step.number} {step.name}: {step.detail}"),
     )
     steps = [{"step": s.number, "name": s.name, "detail": s.detail} for s in report.steps]
-    warning = [] if not allow_test_setup else ["accepted under --allow-test-setup, if a test setup it was"]
-    output.result({"valid": True, "steps": steps}, ["VALID: the picture is the fingerprint of the committed model", *warning])
+    warning = (
+        []
+        if not allow_test_setup
+        else ["accepted under --allow-test-setup, if a test setup it was"]
+    )
+    output.result(
+        {"valid": True, "steps": steps},
+        ["VALID: the picture is the fingerprint of the committed model", *warning],
+    )
 
 
 @click.command()

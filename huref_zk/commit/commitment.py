@@ -47,7 +47,8 @@ from huref_zk.workers import run_all
 
 MAGIC = b"HUREFZKC"
 FORMAT = "huref-zk commitment 1"
-MAX_ROWS = 1 << 18
+MAX_ROWS = 1 << 16
+"""Rows of the largest commitment we read; so many take half a minute of one core."""
 MAX_BYTES = 32 * MAX_ROWS + (1 << 17)
 MAX_LAYERS = 64
 _FIELDS = ["format", "model", "layers", "widths", "tokens", "scales", "salts", "domain_k"]

@@ -48,9 +48,9 @@ def open_group(
 
     Made to run in a child process: imports nothing heavy.
     """
-    leaves = [leaf(matrix, first, points) for matrix, first, points in group]
     blob = b"".join(points for _, _, points in group) if decode else b""
     decoded = [bn254.decompress(blob[i : i + 32]) for i in range(0, len(blob), 32)]
+    leaves = [leaf(matrix, first, points) for matrix, first, points in group]
     return leaves, _levels(leaves)[-1][0], decoded
 
 

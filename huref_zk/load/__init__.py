@@ -1,4 +1,4 @@
-"""From a model's name to its tensors: folders, GGUF files, hub ids, and the embedded demo family."""
+"""From a model's name to its tensors: folders, GGUF files, hub ids, the embedded family."""
 
 from __future__ import annotations
 
@@ -29,7 +29,9 @@ def open_model(ref: str, *, revision: str | None = None, allow_pickle: bool = Fa
         return GgufFile(path)
     if HUB_ID.match(ref):
         return _open_folder(download(ref, revision, allow_pickle), allow_pickle)
-    raise InputError(f"there is no model {ref!r}: no such folder or file, and no hub id (owner/name)")
+    raise InputError(
+        f"there is no model {ref!r}: no such folder or file, and no hub id (owner/name)"
+    )
 
 
 def _open_folder(folder: Path, allow_pickle: bool) -> Model:
@@ -41,8 +43,12 @@ def _open_folder(folder: Path, allow_pickle: bool) -> Model:
         return SafetensorsFolder(folder)
     if (folder / "pytorch_model.bin").exists():
         if not allow_pickle:
-            raise InputError(f"{folder} holds only pickled weights; --allow-pickle reads them, weights only")
+            raise InputError(
+                f"{folder} holds only pickled weights; --allow-pickle reads them, weights only"
+            )
         from huref_zk.load.pickled import PickledFolder
 
         return PickledFolder(folder)
-    raise InputError(f"{folder} holds no model.safetensors, no index of shards, no pytorch_model.bin")
+    raise InputError(
+        f"{folder} holds no model.safetensors, no index of shards, no pytorch_model.bin"
+    )

@@ -1,4 +1,4 @@
-"""A GGUF file of the llama architecture, dequantised tensor by tensor, under Hugging Face's names."""
+"""A GGUF file of the llama architecture, dequantised lazily, under Hugging Face's names."""
 
 from __future__ import annotations
 
@@ -34,7 +34,9 @@ class GgufFile(Model):
         try:
             from gguf import GGUFReader
         except ImportError as e:
-            raise EnvironmentLacks(f"reading GGUF needs gguf ({e}); pip install 'huref-zk[prove]'") from e
+            raise EnvironmentLacks(
+                f"reading GGUF needs gguf ({e}); pip install 'huref-zk[prove]'"
+            ) from e
         self.source = str(path)
         try:
             self._reader = GGUFReader(path)
@@ -43,7 +45,9 @@ class GgufFile(Model):
         self._tensors = {t.name: t for t in self._reader.tensors}
         architecture = self._field("general.architecture")
         if architecture != "llama":
-            raise InputError(f"{path}: GGUF architecture {architecture!r} is not supported; known: llama")
+            raise InputError(
+                f"{path}: GGUF architecture {architecture!r} is not supported; known: llama"
+            )
         embedding = self._tensor("model.embed_tokens.weight")
         self.config = {
             "model_type": "llama",
@@ -87,7 +91,9 @@ class GgufFile(Model):
             # Quantised rows are whole runs of blocks, so rows can be chosen before dequantising.
             values = dequantize(tensor.data[select], tensor.tensor_type)
         except (NotImplementedError, ValueError) as e:
-            raise InputError(f"{self.source}: {name} has a type that gguf cannot dequantise ({e})") from e
+            raise InputError(
+                f"{self.source}: {name} has a type that gguf cannot dequantise ({e})"
+            ) from e
         return np.asarray(values, dtype=np.float32)
 
     def tensor(self, name: str) -> np.ndarray:
@@ -106,7 +112,11 @@ class GgufFile(Model):
         rows, columns = values.shape
         if rows % (2 * heads):
             raise InputError(f"{self.source}: {rows} rows do not divide into {heads} heads")
-        return values.reshape(heads, rows // heads // 2, 2, columns).swapaxes(1, 2).reshape(rows, columns)
+        return (
+            values.reshape(heads, rows // heads // 2, 2, columns)
+            .swapaxes(1, 2)
+            .reshape(rows, columns)
+        )
 
     def special_ids(self) -> frozenset[int]:
         kinds = self._field("tokenizer.ggml.token_type") or []

@@ -17,16 +17,24 @@ def download(hub_id: str, revision: str | None, allow_pickle: bool) -> Path:
     """The local snapshot folder of ``hub_id`` at ``revision`` (a full commit hash, so that what is
     fingerprinted cannot change under its name). Raises InputError, EnvironmentLacks."""
     if revision is None or not COMMIT.match(revision):
-        raise InputError(f"name the revision of {hub_id}: --revision and its full 40-digit commit hash")
+        raise InputError(
+            f"name the revision of {hub_id}: --revision and its full 40-digit commit hash"
+        )
     try:
         from huggingface_hub import snapshot_download
         from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
     except ImportError as e:
-        raise EnvironmentLacks(f"the hub needs huggingface_hub ({e}); pip install 'huref-zk[prove]'") from e
+        raise EnvironmentLacks(
+            f"the hub needs huggingface_hub ({e}); pip install 'huref-zk[prove]'"
+        ) from e
     patterns = FILES + (PICKLES if allow_pickle else [])
     try:
         return Path(snapshot_download(hub_id, revision=revision, allow_patterns=patterns))
     except HfHubHTTPError as e:
-        raise InputError(f"the hub refused {hub_id} at {revision[:12]}: {str(e).splitlines()[0]}") from e
+        raise InputError(
+            f"the hub refused {hub_id} at {revision[:12]}: {str(e).splitlines()[0]}"
+        ) from e
     except (LocalEntryNotFoundError, OSError) as e:
-        raise EnvironmentLacks(f"cannot reach the hub for {hub_id}; give a local folder instead") from e
+        raise EnvironmentLacks(
+            f"cannot reach the hub for {hub_id}; give a local folder instead"
+        ) from e

@@ -16,8 +16,8 @@ MAX_TENSOR = 1 << 33  # entries; a claimed shape beyond this is refused before a
 
 
 class Model(ABC):
-    """A checkpoint under Hugging Face's tensor names. config: config.json's object; source: its name
-    for messages."""
+    """A checkpoint under Hugging Face's tensor names. config: config.json's object; source: its
+    name for messages."""
 
     config: dict
     source: str

@@ -17,7 +17,9 @@ class PickledFolder(Model):
         try:
             import torch
         except ImportError as e:
-            raise EnvironmentLacks(f"pickled checkpoints need torch ({e}); pip install torch") from e
+            raise EnvironmentLacks(
+                f"pickled checkpoints need torch ({e}); pip install torch"
+            ) from e
         self.source, self.folder = str(folder), folder
         self.config = read_json(folder / "config.json")
         path = folder / "pytorch_model.bin"
@@ -25,7 +27,9 @@ class PickledFolder(Model):
             self._tensors = torch.load(path, map_location="cpu", mmap=True, weights_only=True)
         except Exception as e:  # torch raises many kinds; none may reach the user as a traceback
             reason = str(e).splitlines()[0][:120] if str(e) else ""
-            raise InputError(f"{path} is not a plain checkpoint ({type(e).__name__}: {reason})") from e
+            raise InputError(
+                f"{path} is not a plain checkpoint ({type(e).__name__}: {reason})"
+            ) from e
         if not isinstance(self._tensors, dict):
             raise InputError(f"{path} holds no state dict")
 

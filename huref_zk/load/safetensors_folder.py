@@ -20,7 +20,9 @@ class SafetensorsFolder(Model):
             import ml_dtypes  # noqa: F401  (teaches numpy bfloat16)
             from safetensors import SafetensorError, safe_open
         except ImportError as e:
-            raise EnvironmentLacks(f"reading models needs safetensors ({e}); pip install 'huref-zk[prove]'") from e
+            raise EnvironmentLacks(
+                f"reading models needs safetensors ({e}); pip install 'huref-zk[prove]'"
+            ) from e
         self._open, self._error = safe_open, SafetensorError
         self.source = str(folder)
         self.folder = folder
@@ -38,7 +40,11 @@ class SafetensorsFolder(Model):
                 raise InputError(f"{index} has no weight_map")
             where = {}
             for name, shard in weight_map.items():
-                if not isinstance(shard, str) or Path(shard).name != shard or shard in ("", ".", ".."):
+                if (
+                    not isinstance(shard, str)
+                    or Path(shard).name != shard
+                    or shard in ("", ".", "..")
+                ):
                     raise InputError(f"{index} points outside its folder: {str(shard)[:80]!r}")
                 where[name] = self.folder / shard
             return where
@@ -64,7 +70,9 @@ class SafetensorsFolder(Model):
         except self._error as e:
             raise InputError(f"{self.source}: tensor {name} is missing from its shard ({e})") from e
         if piece.get_dtype() not in FLOATS:
-            raise InputError(f"{self.source}: {name} has type {piece.get_dtype()}; known: {', '.join(FLOATS)}")
+            raise InputError(
+                f"{self.source}: {name} has type {piece.get_dtype()}; known: {', '.join(FLOATS)}"
+            )
         if np.prod(piece.get_shape(), dtype=object) > MAX_TENSOR:
             raise InputError(f"{self.source}: {name} claims shape {piece.get_shape()}, too large")
         return piece

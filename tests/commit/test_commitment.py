@@ -264,7 +264,7 @@ def test_malformed_files(committed, tmp_path):
         (tmp_path / "bad").write_bytes(data)
         with pytest.raises(InputError, match=words):
             read_commitment(tmp_path / "bad")
-    many = changed(committed.descriptor, "tokens.count", (1 << 18) - 2)
+    many = changed(committed.descriptor, "tokens.count", commitment.MAX_ROWS - 2)
     with pytest.raises(InputError, match="implies more than"):
         parse_commitment(pack_container(MAGIC, many, []))
     with pytest.raises(InputError, match="at most"):
