@@ -19,7 +19,7 @@ from pathlib import Path
 
 from huref_zk.circuit.encoder import V_LENGTH
 from huref_zk.commit.bn254 import R
-from huref_zk.container import read_container, write_container
+from huref_zk.container import read_bounded, read_container, write_container
 from huref_zk.errors import InputError
 
 MAGIC = b"HUREFZP\x01"
@@ -87,10 +87,7 @@ def write_bundle(path: Path, bundle: Bundle) -> None:
 
 def read_bundle(path: Path) -> Bundle:
     """Parse a bundle strictly. Raises InputError naming what is malformed; judges no claim."""
-    size = path.stat().st_size
-    if size > MAX_BYTES:
-        raise InputError(f"{path} has {size} bytes; a bundle has at most {MAX_BYTES}")
-    return parse_bundle(path.read_bytes())
+    return parse_bundle(read_bounded(path, MAX_BYTES))
 
 
 def parse_bundle(data: bytes) -> Bundle:
@@ -117,8 +114,10 @@ def _check_header(header: dict) -> None:
             raise InputError(f"the bundle's {name} is {value}; it must lie in 1..{bound}")
         if isinstance(value, str) and bound == 64 and not _is_hex(value):
             raise InputError(f"the bundle's {name} is not 64 lower-case hex digits")
-        if isinstance(value, str) and len(value) > 64:
-            raise InputError(f"the bundle's {name} is longer than 64 characters")
+        if isinstance(value, str) and not (
+            len(value) <= 64 and value.isascii() and value.isprintable()
+        ):
+            raise InputError(f"the bundle's {name} is not up to 64 printable ASCII characters")
     if header["format"] != FORMAT:
         raise InputError(f"this program reads {FORMAT!r}, not {header['format']!r}")
 

@@ -195,12 +195,17 @@ def _layer(
         grouped = w.reshape(dims.kv_heads, dims.head_dim, d)
         return np.repeat(grouped, dims.heads // dims.kv_heads, axis=0).reshape(width, d)
 
+    def folded(template: str, rows: int, gains: np.ndarray) -> np.ndarray:
+        with np.errstate(over="ignore"):  # a product that overflows is refused as infinite
+            product = weight(template, (rows, d)) * gains
+        return _finite(product, f"{template.format(i=i)} times the gain of its norm")
+
     g, h = gain(family.attention_norm), gain(family.ffn_norm)
-    q = weight(family.q, (width, d)) * g
-    k = per_head(weight(family.k, (kv_width, d)) * g)
-    v = per_head(weight(family.v, (kv_width, d)) * g)
+    q = folded(family.q, width, g)
+    k = per_head(folded(family.k, kv_width, g))
+    v = per_head(folded(family.v, kv_width, g))
     o = weight(family.o, (d, width))
-    up = weight(family.up, (dims.ffn, d)) * h
+    up = folded(family.up, dims.ffn, h)
     down = weight(family.down, (d, dims.ffn))
     return np.concatenate([q.T, v.T, up.T], axis=1), np.concatenate([k.T, o, down], axis=1)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from huref_zk.container import read_bounded
+from huref_zk.container import read_bounded, write_atomically
 from huref_zk.errors import InputError
 
 LENGTH = 32
@@ -14,9 +14,10 @@ LENGTH = 32
 def create_secret(path: Path, secret: bytes, force: bool = False) -> None:
     """Write ``secret`` to ``path`` with mode 0600; InputError if the file exists, unless
     ``force``."""
+    if force:  # the old one stays until the new one is whole
+        write_atomically(path, secret, mode=0o600)
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
-    if force:
-        path.unlink(missing_ok=True)
     try:
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:

@@ -17,6 +17,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -26,7 +27,7 @@ from huref_zk.bundle import MAX_BYTES, Bundle, parse_bundle, read_bundle
 from huref_zk.circuit import keys as circuit_keys
 from huref_zk.circuit import runner
 from huref_zk.circuit.encoder import P, load_encoder
-from huref_zk.circuit.shape import EZKL_VERSION, Shape, shape_for
+from huref_zk.circuit.shape import EZKL_VERSION, LAYERS, Shape, shape_for
 from huref_zk.commit import bn254
 from huref_zk.commit.commitment import Commitment, parse_commitment
 from huref_zk.commit.kzg import blank
@@ -87,6 +88,9 @@ class Report:
 def shape_of(commitment: Commitment) -> Shape:
     """The circuit shape that a commitment's descriptor implies. InputError if there is none."""
     d = commitment.descriptor
+    # The circuit always reads the columns of two layers, whatever the descriptor calls them.
+    if len(d["layers"]) != LAYERS:
+        raise InputError(f"the commitment is to {len(d['layers'])} layers, not {LAYERS}")
     a, b, f = d["widths"]
     shape = shape_for((a, b, f), d["tokens"]["count"], d["model"]["hidden_size"])
     if shape.k != d["domain_k"]:
@@ -119,6 +123,8 @@ def verify_file(
     root = expected_root(expected)
     picture = read_png(image)
     report = Report(heard=heard)
+    if not bundle.is_file():  # a pipe would block
+        raise InputError(f"{bundle} is not a file")
     try:
         parsed = read_bundle(bundle)
     except InputError as e:
@@ -217,7 +223,8 @@ def _srs(commitment: Commitment, header: dict, policy: Policy, cache: Path) -> S
     d = commitment.descriptor
     k, sha256 = d["domain_k"], d["srs"]["sha256"]
     _step(2, header["srs"] == sha256, "bundle and commitment name different SRS")
-    if sha256 == test_sha256(k):
+    kind = "test" if sha256 == test_sha256(k) else "ceremony"
+    if kind == "test":
         _step(
             2,
             policy.allow_test_setup,
@@ -226,6 +233,7 @@ def _srs(commitment: Commitment, header: dict, policy: Policy, cache: Path) -> S
         )
     else:
         _step(2, sha256 == ceremony_sha256(k), f"SRS {sha256[:16]} is no ceremony's that we know")
+    _step(2, d["srs"]["kind"] == kind, f"the commitment calls its {kind} SRS {d['srs']['kind']}")
     srs = find_srs(k, cache, make_test=policy.allow_test_setup)
     if srs.id.sha256 != sha256:
         raise EnvironmentLacks(
@@ -249,12 +257,29 @@ def _circuit(
 
 
 def _check_proof(bundle: Bundle, keys: circuit_keys.Keys, srs: Srs) -> None:
-    """Run ezkl's verifier, isolated, on a proof file that we write ourselves."""
-    instances = [(x % bn254.R).to_bytes(32, "little").hex() for x in bundle.v]
-    proof = {
+    """Run ezkl's verifier, isolated, on the proof, and on the proof without its last byte.
+
+    ezkl reads what it needs and ignores what follows: only a proof that fails when cut is exact.
+    Both run at once.
+    """
+    with ThreadPoolExecutor(2) as pool:
+        whole, cut = (
+            pool.submit(_fault, proof, bundle.v, keys, srs)
+            for proof in (bundle.proof, bundle.proof[:-1])
+        )
+        fault = whole.result()
+        _step(5, fault is None, f"the Halo2 proof does not verify ({fault})")
+        _step(5, cut.result() is not None, "bytes follow the end of the Halo2 proof")
+
+
+def _fault(
+    proof: bytes, v: tuple[int, ...], keys: circuit_keys.Keys, srs: Srs
+) -> HurefError | str | None:
+    """What ezkl has against ``proof``, given to it in a file that we write ourselves."""
+    content = {
         "protocol": None,
-        "instances": [instances],
-        "proof": list(bundle.proof),
+        "instances": [[(x % bn254.R).to_bytes(32, "little").hex() for x in v]],
+        "proof": list(proof),
         "hex_proof": None,
         "split": None,
         "pretty_public_inputs": None,
@@ -263,7 +288,7 @@ def _check_proof(bundle: Bundle, keys: circuit_keys.Keys, srs: Srs) -> None:
     }
     with tempfile.TemporaryDirectory(prefix="huref-zk-") as folder:
         path = Path(folder) / "proof.json"
-        path.write_text(json.dumps(proof))
+        path.write_text(json.dumps(content))
         try:
             ok = runner.run(
                 "verify",
@@ -277,8 +302,8 @@ def _check_proof(bundle: Bundle, keys: circuit_keys.Keys, srs: Srs) -> None:
         except EnvironmentLacks:
             raise
         except HurefError as e:
-            raise StepFailed(5, f"the Halo2 proof does not verify ({e})") from e
-    _step(5, ok is True, "the Halo2 proof does not verify")
+            return e
+    return None if ok is True else "it says so"
 
 
 def _policy(commitment: Commitment, seed: bytes, policy: Policy) -> None:

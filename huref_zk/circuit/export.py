@@ -44,8 +44,8 @@ def main() -> None:
     # Derived apart from the cache and the old pins, so that what is pinned was made just now.
     (SHIPPED_KEYS / "manifest.json").write_text('{"keys": []}\n')
     keys.pins.cache_clear()
-    shutil.rmtree(SHIPPED_CIRCUITS, ignore_errors=True)
-    shutil.rmtree(SHIPPED_KEYS / "verifying", ignore_errors=True)
+    for old in (*SHIPPED_CIRCUITS.glob("*/"), SHIPPED_KEYS / "verifying"):
+        shutil.rmtree(old, ignore_errors=True)
     with tempfile.TemporaryDirectory(prefix="huref-zk-") as scratch:
         for name, shape in shipped_shapes().items():
             print(f"{name}: {shape.name}", flush=True)

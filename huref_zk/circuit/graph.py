@@ -63,9 +63,9 @@ def build_graph(shape: Shape, encoder: Encoder) -> bytes:
     norm = node("Sqrt", [node("Einsum", [u, u], "energy", equation="cfij,cfij->c")], "norm")
     norm = node("Mul", [norm, real("unit", 2.0**-INVERSE_BITS)], "norm_scaled")
     inverse = node("Reciprocal", [norm], "inverse")
-    mixed = node(
-        "Einsum", [u, real("w1", encoder.w1), inverse], "mixed", equation="cfij,ocf,c->oij"
-    )
+    per_map = const("per_map", np.array([MAPS, 1, 1, 1], dtype=np.int64))
+    y = node("Mul", [u, node("Reshape", [inverse, per_map], "inverses")], "y")
+    mixed = node("Einsum", [y, real("w1", encoder.w1)], "mixed", equation="cfij,ocf->oij")
     h = node("Relu", [mixed], "h")
     v = node("Einsum", [h, real("w2", encoder.w2)], "readout", equation="oij,qo->qij")
     v = node("Sub", [v, real("b2", encoder.b2[:, None, None])], "centred")

@@ -180,7 +180,8 @@ def find(shape: Shape, srs_sha256: str, cache: Path) -> Keys | None:
         return None
     _check_pin(record)
     keys = Keys(folder, record)
-    if _sha256(keys.vk) != record.vk or _sha256(keys.settings) != record.settings:
+    found = [_sha256(path) if path.is_file() else "" for path in (keys.vk, keys.settings)]
+    if found != [record.vk, record.settings]:
         raise EnvironmentLacks(f"the keys in {folder} are damaged; delete that folder")
     return keys
 
@@ -211,7 +212,8 @@ def verifying_keys(shape: Shape, srs_sha256: str, cache: Path) -> Keys:
             raise EnvironmentLacks(f"the shipped key {packed} is damaged; reinstall huref-zk")
         (build / "record.json").write_text(json.dumps(asdict(pin), sort_keys=True) + "\n")
         final = _folder(shape, srs_sha256, cache)
-        if not final.exists():
+        if find(shape, srs_sha256, cache) is None:  # what lies there, if anything, is incomplete
+            shutil.rmtree(final, ignore_errors=True)
             os.replace(build, final)
     finally:
         shutil.rmtree(build, ignore_errors=True)

@@ -7,6 +7,7 @@ import importlib
 import click
 
 from huref_zk import __version__
+from huref_zk.errors import InputError
 
 # command -> (module, attribute): loaded on use; `verify` never imports what only owners need.
 COMMANDS = {
@@ -33,6 +34,21 @@ class LazyGroup(click.Group):
             return None
         module, attribute = COMMANDS[cmd_name]
         return getattr(importlib.import_module(module), attribute)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        ctx.meta["json"] = "--json" in args
+        return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> object:
+        """As click does, but a wrong option is reported as JSON too where --json is given."""
+        try:
+            return super().invoke(ctx)
+        except click.UsageError as e:
+            if not ctx.meta["json"]:
+                raise
+            from huref_zk.cli.common import fail
+
+            return fail(InputError(e.format_message()), True)
 
 
 @click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})

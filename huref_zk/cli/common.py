@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import wraps
+from pathlib import Path
 
 import click
 from rich.console import Console
@@ -108,8 +110,31 @@ def _out_of_memory() -> HurefError:
 
 def _os_error(e: OSError) -> HurefError:
     text = f"{e.filename}: {e.strerror}" if e.filename else str(e)
-    kinds = (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError)
+    kinds = (
+        FileExistsError,
+        FileNotFoundError,
+        IsADirectoryError,
+        NotADirectoryError,
+        PermissionError,
+    )
     return InputError(text) if isinstance(e, kinds) else EnvironmentLacks(text)
+
+
+def check_targets(*paths: Path, make_folder: bool = False) -> None:
+    """Refuse now, and not after minutes of work, ``paths`` that no file can be written to.
+
+    make_folder: the files' folder may be missing, as long as it can be made. Raises InputError.
+    """
+    for path in paths:
+        if path.is_dir():
+            raise InputError(f"{path} is a folder; name a file to write")
+        folder = path.parent
+        if make_folder:
+            folder = next(f for f in path.absolute().parents if f.exists())
+        if not folder.is_dir():
+            raise InputError(f"cannot write {path}: {folder} is no folder")
+        if not os.access(folder, os.W_OK):
+            raise InputError(f"cannot write {path}: {folder} may not be written to")
 
 
 def _parse_seed(ctx: click.Context, param: click.Parameter, value: str | None) -> bytes:

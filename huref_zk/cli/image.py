@@ -9,7 +9,7 @@ from typing import Any
 import click
 import numpy as np
 
-from huref_zk.cli.common import Output, with_output
+from huref_zk.cli.common import Output, check_targets, with_output
 from huref_zk.errors import InputError
 from huref_zk.render import Generator, RenderConfig, load_generator
 from huref_zk.render import render as render_vector
@@ -37,6 +37,7 @@ def render(
 
     The embedded generator draws with psi 100; another one with HuRef's psi 50, cutoff 8.
     """
+    check_targets(out)
     network = load_generator(generator)
     chosen = network.default_config
     if psi is not None or cutoff is not None:
@@ -63,6 +64,7 @@ def sheet(
     generator: Path | None,
 ) -> None:
     """Put PICTURES (PNGs, or vectors to draw) on one sheet, each above its file name."""
+    check_targets(out)
     images: list[np.ndarray] = []
     network: Generator | None = None
     with output.progress("drawing the sheet") as progress:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from huref_zk.cli.common import Output, seed_option, with_output
+from huref_zk.cli.common import Output, check_targets, seed_option, with_output
 from huref_zk.errors import InputError
 from huref_zk.paths import default_cache
 
@@ -69,6 +69,8 @@ def setup(output: Output, model: str, cache: Path, **options) -> None:
         shape = load(output, model, **options).shape
     with output.progress("structured reference string") as progress:
         srs = find_srs(shape.k, cache, make_test=True, progress=progress)
+    before = keys.find(shape, srs.sha256, cache)
+    already = before is not None and before.pk.exists()
     with output.stages("deriving keys") as stage:
         found = keys.derive(shape, srs, cache, stage)
     note = [] if srs.id.kind == "ceremony" else [TEST_SETUP_NOTE]
@@ -79,8 +81,9 @@ def setup(output: Output, model: str, cache: Path, **options) -> None:
             "srs": {"kind": srs.id.kind, "sha256": srs.id.sha256},
             "vk": found.record.vk,
             "folder": str(found.folder),
+            "already": already,
         },
-        [f"keys of {shape.name} are in {found.folder}", *note],
+        [f"keys of {shape.name} {'were already' if already else 'are'} in {found.folder}", *note],
     )
 
 
@@ -115,9 +118,10 @@ def fingerprint(
     from huref_zk.render import load_generator, render
     from huref_zk.render.image import write_png
 
+    check_targets(*(path for path in (out, vector) if path))
+    loaded = load_generator(generator)
     prepared = load(output, model, **options)
     v = fingerprint_vector(prepared, seed)
-    loaded = load_generator(generator)
     write_png(out, render(v, loaded))
     if vector:
         write_atomically(vector, json.dumps({"v": v, "seed": seed.hex()}).encode() + b"\n")
@@ -149,6 +153,7 @@ def commit(output: Output, model: str, out: Path, force: bool, cache: Path, **op
     for path in (secret_path, public_path):
         if path.exists() and not force:
             raise InputError(f"{path} exists; --force overwrites it (the old commitment is lost)")
+    check_targets(secret_path, public_path, make_folder=True)
     prepared = load(output, model, **options)
     with output.progress("structured reference string") as progress:
         srs = find_srs(prepared.shape.k, cache, make_test=True, progress=progress)
@@ -197,13 +202,13 @@ def prove(
     from huref_zk.render.image import write_png
     from huref_zk.secret import read_secret
 
+    check_targets(out, image)
     committed, key = read_commitment(commitment), read_secret(secret)
+    loaded = load_generator(generator)
     prepared = load(output, model, **options)
     srs = find_srs(prepared.shape.k, cache)
     with output.stages("proving") as stage:
-        bundle, pixels = make_proof(
-            prepared, committed, key, seed, srs, cache, load_generator(generator), stage
-        )
+        bundle, pixels = make_proof(prepared, committed, key, seed, srs, cache, loaded, stage)
     write_png(image, pixels)
     write_bundle(out, bundle)
     data = {"bundle": str(out), "image": str(image), "root": bundle.header["root"]}

@@ -243,7 +243,8 @@ def check_descriptor(descriptor: dict[str, Any]) -> tuple[int, int, int]:
     if srs["kind"] not in ("ceremony", "test", "unknown"):
         raise InputError("the descriptor's srs.kind must be ceremony, test or unknown")
     _hex64(srs["sha256"], "srs.sha256")
-    if not isinstance(d["ezkl"], str) or not 0 < len(d["ezkl"]) <= 32:
+    ezkl = d["ezkl"]
+    if not isinstance(ezkl, str) or not 0 < len(ezkl) <= 32 or not ezkl.isprintable():
         raise InputError("the descriptor's ezkl must be a version")
     longest = max(hidden + E_SALTS, row_length(d) + SALTS)
     if longest > (1 << k) - kzg.MAX_BLANK:

@@ -211,13 +211,13 @@ def test_srs(k: int, path: str | os.PathLike[str], progress: Progress | None = N
     """
     if not 1 <= k <= TEST_MAX_K:
         raise InputError(f"a test SRS exists for k from 1 to {TEST_MAX_K} only, not {k}")
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
     n = 1 << k
     scalars = _powers(TEST_TAU, n) + lagrange_at(TEST_TAU, k)
     points = bn254.FixedBase(bn254.GENERATOR, width=10 if k < 13 else 13).multiples(
         scalars, progress
     )
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
     try:
         with os.fdopen(handle, "wb") as file:

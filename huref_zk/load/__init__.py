@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from huref_zk.errors import InputError
@@ -19,9 +20,9 @@ def open_model(ref: str, *, revision: str | None = None, allow_pickle: bool = Fa
     Raises InputError for anything else or malformed, EnvironmentLacks for a missing library or hub.
     """
     path = EMBEDDED.get(ref, Path(ref))
-    if path.is_dir():
+    if os.path.isdir(path):  # unlike Path's, false for names that no file could have
         return _open_folder(path, allow_pickle)
-    if path.is_file():
+    if os.path.isfile(path):
         if path.suffix != ".gguf":
             raise InputError(f"{ref} is no model: give a folder, a .gguf file or a hub id")
         from huref_zk.load.gguf_file import GgufFile

@@ -48,7 +48,6 @@ class GgufFile(Model):
             raise InputError(
                 f"{path}: GGUF architecture {architecture!r} is not supported; known: llama"
             )
-        embedding = self._tensor("model.embed_tokens.weight")
         self.config = {
             "model_type": "llama",
             "hidden_size": self._integer("llama.embedding_length"),
@@ -56,7 +55,7 @@ class GgufFile(Model):
             "num_attention_heads": self._integer("llama.attention.head_count"),
             "num_key_value_heads": self._integer("llama.attention.head_count_kv"),
             "num_hidden_layers": self._integer("llama.block_count"),
-            "vocab_size": int(embedding.shape[1]),
+            "vocab_size": self.shape("model.embed_tokens.weight")[0],
         }
         if self._field("llama.attention.key_length") is not None:
             self.config["head_dim"] = self._integer("llama.attention.key_length")

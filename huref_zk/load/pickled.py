@@ -20,7 +20,7 @@ class PickledFolder(Model):
             raise EnvironmentLacks(
                 f"pickled checkpoints need torch ({e}); pip install torch"
             ) from e
-        self.source, self.folder = str(folder), folder
+        self.source, self.folder, self._dense = str(folder), folder, torch.strided
         self.config = read_json(folder / "config.json")
         path = folder / "pytorch_model.bin"
         try:
@@ -37,7 +37,9 @@ class PickledFolder(Model):
         tensor = self._tensors.get(name)
         if tensor is None or not hasattr(tensor, "is_floating_point"):
             raise InputError(f"{self.source}: tensor {name} is missing")
-        return tensor
+        if tensor.layout != self._dense or tensor.is_meta or not tensor.is_floating_point():
+            raise InputError(f"{self.source}: {name} is no dense tensor of floating-point numbers")
+        return tensor.detach()
 
     def shape(self, name: str) -> tuple[int, ...]:
         return tuple(self._tensor(name).shape)
