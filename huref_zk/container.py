@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import stat
 import tempfile
 from collections.abc import Callable, Sequence
@@ -24,7 +25,26 @@ from huref_zk.errors import InputError
 
 MAX_HEADER = 1 << 16
 MAX_DEPTH = 8
+MAX_NESTING = 64
+"""Of any JSON that is read: deeper than any file of ours or of a model is nested."""
 _START = 12
+# A string (to the end of the text if it has no end: no start is tried twice), or a bracket.
+_BRACKETS = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?|([\[{])|([\]}])', re.DOTALL)
+
+
+def load_json(data: bytes, **options: Any) -> Any:
+    """json.loads for bytes from anywhere: UTF-8 only, and nested at most MAX_NESTING deep.
+
+    Python's own guard against deep nesting is its recursion limit, which some libraries raise so
+    far (py_ecc does) that the parser runs out of stack and the process dies. ValueError.
+    """
+    text = data.decode("utf-8")
+    depth = 0
+    for match in _BRACKETS.finditer(text):
+        depth += (match[1] is not None) - (match[2] is not None)
+        if depth > MAX_NESTING:
+            raise ValueError("nested too deeply")
+    return json.loads(text, **options)
 
 
 def canonical_json(value: Any) -> bytes:
@@ -57,8 +77,9 @@ def parse_canonical_json(data: bytes) -> dict[str, Any]:
     if len(data) > MAX_HEADER:
         raise InputError(f"the header has {len(data)} bytes, at most {MAX_HEADER} are allowed")
     try:
-        value = json.loads(data.decode("ascii"))
-    except (ValueError, RecursionError):
+        data.decode("ascii")
+        value = load_json(data)
+    except ValueError:
         raise InputError("the header is not JSON in ASCII") from None
     if not isinstance(value, dict):
         raise InputError("the header is not a JSON object")

@@ -13,7 +13,7 @@ from huref_zk.circuit.encoder import P, encode_exact, load_encoder
 from huref_zk.circuit.shape import Shape, shape_for
 from huref_zk.commit.commitment import Commitment, commit, token_digest
 from huref_zk.commit.srs import Srs
-from huref_zk.container import read_bounded
+from huref_zk.container import load_json, read_bounded
 from huref_zk.errors import InputError
 from huref_zk.load import open_model
 from huref_zk.quantise import Quantised, integer_maps, quantise
@@ -98,12 +98,10 @@ def parse_layers(text: str | None) -> tuple[int, ...] | None:
 
 def read_token_file(path: Path) -> list[int]:
     """Token ids from a JSON list or one a line, in the file's order (rarest first)."""
-    import json
-
-    text = read_bounded(path, MAX_TOKEN_FILE).decode("utf-8", "replace")
+    data = read_bounded(path, MAX_TOKEN_FILE)
     try:
-        ids = json.loads(text) if text.lstrip().startswith("[") else [int(x) for x in text.split()]
-    except (ValueError, RecursionError):
+        ids = load_json(data) if data.lstrip()[:1] == b"[" else [int(x) for x in data.split()]
+    except ValueError:
         raise InputError(f"{path} is neither a JSON list of token ids nor one id a line") from None
     if not all(type(i) is int for i in ids):
         raise InputError(f"{path} holds entries that are no integers")

@@ -43,7 +43,7 @@ def quantise(canonical: Canonical, shift: int) -> Quantised:
 
     Raises InputError for an all-zero term, and when the bounds of ``map_bits`` are exceeded.
     """
-    e = _exponent(canonical.E, E_BITS, "the embeddings")
+    e = _exponent(canonical.E, E_BITS, "the embedding")
     sizes = np.sqrt((sketch(canonical, PUBLIC_SEED) ** 2).mean(axis=(1, 2)))
     scales = {"E": e}
     us, vs = [], []

@@ -12,18 +12,23 @@ LENGTH = 32
 
 
 def create_secret(path: Path, secret: bytes, force: bool = False) -> None:
-    """Write ``secret`` to ``path`` with mode 0600; InputError if the file exists, unless
-    ``force``."""
+    """Write ``secret`` to ``path`` with mode 0600. InputError if the file exists, unless ``force``,
+    or cannot be written."""
     if force:  # the old one stays until the new one is whole
         write_atomically(path, secret, mode=0o600)
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as e:
+        raise InputError(f"cannot make the folder {path.parent}: {e.strerror}") from e
     try:
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
         raise InputError(
             f"{path} exists; a secret key is never overwritten without --force"
         ) from None
+    except OSError as e:
+        raise InputError(f"cannot write {path}: {e.strerror}") from e
     with os.fdopen(handle, "wb") as file:
         file.write(secret)
 

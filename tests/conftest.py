@@ -101,6 +101,13 @@ def generator_file(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def other_generator_file(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("generator") / "other.safetensors"
+    write_generator(path, 2)
+    return path
+
+
+@pytest.fixture(scope="session")
 def make_chain(tmp_path_factory, generator_file):
     """Builds the chain of the random model with the given seed; all share one cache of keys."""
     cache = tmp_path_factory.mktemp("cache")

@@ -7,6 +7,8 @@ import importlib
 import json
 import re
 import struct
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -152,3 +154,55 @@ def test_generator_files_are_laid_out_as_documented(tmp_path) -> None:
     assert size % 8 == 0 and list(header) == ["__metadata__", "a", "b"]
     assert header["b"] == {"dtype": "F32", "shape": [1], "data_offsets": [4, 8]}
     assert data[8 + size :] == struct.pack("<eef", 2, 3, 1.5)
+
+
+# Reads a file of brackets nested argv[3] deep where a library has lifted Python's recursion limit,
+# under which the standard parser would overflow the stack.
+NESTED = """
+import sys
+from pathlib import Path
+from huref_zk.cli.image import read_vector
+from huref_zk.container import parse_canonical_json
+from huref_zk.errors import InputError
+from huref_zk.fingerprint import read_token_file
+from huref_zk.load.model import read_json
+from huref_zk.render.tensors_file import read_safetensors
+sys.setrecursionlimit(100_000)
+kind, path, depth = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
+data = b"[" * depth + (b"]" * depth if depth < 100 else b"")
+if kind == "safetensors":
+    data = len(data).to_bytes(8, "little") + data
+path.write_bytes(data)
+read = {
+    "header": lambda: parse_canonical_json(data),
+    "vector": lambda: read_vector(str(path)),
+    "tokens": lambda: read_token_file(path),
+    "model": lambda: read_json(path),
+    "safetensors": lambda: read_safetensors(path),
+}
+try:
+    read[kind]()
+except InputError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize(
+    ("kind", "shallow"),
+    [
+        ("header", "not a JSON object"),
+        ("vector", "neither a list"),
+        ("tokens", "no integers"),
+        ("model", "no JSON object"),
+        ("safetensors", "not an object"),
+    ],
+)
+def test_deep_nesting_never_reaches_the_parser(kind: str, shallow: str, tmp_path) -> None:
+    def read(depth: int) -> str:
+        command = [sys.executable, "-c", NESTED, kind, str(tmp_path / "file"), str(depth)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    assert "JSON" in read(65_536) and shallow not in read(65_536)
+    assert shallow in read(64)  # parsed, and refused for what it is

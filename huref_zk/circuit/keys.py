@@ -7,6 +7,7 @@ with the package and checked against keys/manifest.json.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import lzma
@@ -72,6 +73,12 @@ def _sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
+def _file_digests(keys: Keys) -> tuple[str, str]:
+    """Digests of the verifying key and the settings; "" for a missing file."""
+    vk, settings = (_sha256(p) if p.is_file() else "" for p in (keys.vk, keys.settings))
+    return vk, settings
+
+
 def run_arguments(shape: Shape) -> dict:
     """The ezkl run arguments of a shape: integers at scale 0, inputs committed, v public."""
     return {
@@ -92,7 +99,9 @@ def run_arguments(shape: Shape) -> dict:
 
 
 def canonical_settings(text: str, shape: Shape) -> str:
-    """ezkl's settings.json without its timestamp and with sorted keys: the same on every run.
+    """ezkl's settings.json made the same on every run: no timestamp, sorted keys and range checks.
+
+    ezkl keeps its range checks in a set, in random order, and the verifying key follows that order.
 
     ezkl's dry run counts committed inputs as if they were copied into the working columns; the real
     layout uses them where they are committed. Taking that off leaves a third of the columns. Too
@@ -100,6 +109,7 @@ def canonical_settings(text: str, shape: Shape) -> str:
     """
     settings = json.loads(text)
     settings["timestamp"] = 0
+    settings["required_range_checks"].sort()
     cells = 2 * P * shape.row
     settings["total_assignments"] -= cells
     settings["num_rows"] -= cells // settings["run_args"]["num_inner_cols"]
@@ -180,8 +190,7 @@ def find(shape: Shape, srs_sha256: str, cache: Path) -> Keys | None:
         return None
     _check_pin(record)
     keys = Keys(folder, record)
-    found = [_sha256(path) if path.is_file() else "" for path in (keys.vk, keys.settings)]
-    if found != [record.vk, record.settings]:
+    if _file_digests(keys) != (record.vk, record.settings):
         raise EnvironmentLacks(f"the keys in {folder} are damaged; delete that folder")
     return keys
 
@@ -205,10 +214,10 @@ def verifying_keys(shape: Shape, srs_sha256: str, cache: Path) -> Keys:
     cache.mkdir(parents=True, exist_ok=True)
     build = Path(tempfile.mkdtemp(prefix=".unpacking-", dir=cache))
     try:
-        with lzma.open(packed) as f:
+        with contextlib.suppress(EOFError, lzma.LZMAError), lzma.open(packed) as f:
             (build / "vk").write_bytes(f.read(MAX_VK))
         shutil.copy(SHIPPED_CIRCUITS / shape.name / "settings.json", build / "settings.json")
-        if _sha256(build / "vk") != pin.vk or _sha256(build / "settings.json") != pin.settings:
+        if _file_digests(Keys(build, pin)) != (pin.vk, pin.settings):
             raise EnvironmentLacks(f"the shipped key {packed} is damaged; reinstall huref-zk")
         (build / "record.json").write_text(json.dumps(asdict(pin), sort_keys=True) + "\n")
         final = _folder(shape, srs_sha256, cache)

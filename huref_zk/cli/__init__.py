@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from typing import Any
 
 import click
 
@@ -39,7 +40,7 @@ class LazyGroup(click.Group):
         ctx.meta["json"] = "--json" in args
         return super().parse_args(ctx, args)
 
-    def invoke(self, ctx: click.Context) -> object:
+    def invoke(self, ctx: click.Context) -> Any:
         """As click does, but a wrong option is reported as JSON too where --json is given."""
         try:
             return super().invoke(ctx)
@@ -48,7 +49,7 @@ class LazyGroup(click.Group):
                 raise
             from huref_zk.cli.common import fail
 
-            return fail(InputError(e.format_message()), True)
+            fail(InputError(e.format_message()), True)
 
 
 @click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})

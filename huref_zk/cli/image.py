@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ import click
 import numpy as np
 
 from huref_zk.cli.common import Output, check_targets, with_output
+from huref_zk.container import load_json
 from huref_zk.errors import InputError
 from huref_zk.render import Generator, RenderConfig, load_generator
 from huref_zk.render import render as render_vector
@@ -92,8 +92,8 @@ def read_vector(source: str) -> list[int]:
     if len(data) > MAX_VECTOR_BYTES:
         raise InputError(f"{source}: over {MAX_VECTOR_BYTES} bytes, so not a vector")
     try:
-        value = json.loads(data)
-    except (ValueError, RecursionError):
+        value = load_json(data)
+    except ValueError:
         raise InputError(f"{source}: not JSON") from None
     vector = value.get("v") if isinstance(value, dict) else value
     if not isinstance(vector, list) or not all(type(x) is int for x in vector):

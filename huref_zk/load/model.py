@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import json
 from abc import ABC, abstractmethod
 from pathlib import Path
 
 import numpy as np
 
-from huref_zk.container import read_bounded
+from huref_zk.container import load_json, read_bounded
 from huref_zk.errors import InputError
 
-MAX_JSON = 64 << 20
+MAX_JSON = 1 << 20
+MAX_TOKENIZER = 40 << 20  # the largest in use have 33 MB; Python makes up to 24 times that of it
 MAX_TENSOR = 1 << 33  # entries; a claimed shape beyond this is refused before anything is read
 
 
 class Model(ABC):
-    """A checkpoint under Hugging Face's tensor names. config: config.json's object; source: its
-    name for messages."""
+    """A checkpoint under Hugging Face's tensor names.
+
+    config: config.json's object; source: its name for messages.
+    """
 
     config: dict
     source: str
@@ -43,11 +45,11 @@ class Model(ABC):
         return None
 
 
-def read_json(path: Path) -> dict:
-    """A JSON object of bounded size. Raises InputError."""
+def read_json(path: Path, limit: int = MAX_JSON) -> dict:
+    """A JSON object of at most ``limit`` bytes. Raises InputError."""
     try:
-        value = json.loads(read_bounded(path, MAX_JSON))
-    except (ValueError, RecursionError):
+        value = load_json(read_bounded(path, limit))
+    except ValueError:
         raise InputError(f"{path} is not valid JSON") from None
     if not isinstance(value, dict):
         raise InputError(f"{path} holds no JSON object")
@@ -59,7 +61,7 @@ def tokenizer_facts(folder: Path) -> tuple[frozenset[int], int | None]:
     path = folder / "tokenizer.json"
     if not path.exists():
         return frozenset(), None
-    data = read_json(path)
+    data = read_json(path, MAX_TOKENIZER)
     ids: list[int] = []
     special = []
     added = data.get("added_tokens")

@@ -9,6 +9,7 @@ import numpy as np
 from huref_zk.errors import EnvironmentLacks, InputError
 from huref_zk.load.model import MAX_TENSOR, Model, read_json, runs, tokenizer_facts
 
+MAX_INDEX = 16 << 20  # ten thousands of tensors, as mixtures of experts have
 FLOATS = ("F64", "F32", "F16", "BF16")
 
 
@@ -35,7 +36,7 @@ class SafetensorsFolder(Model):
         index = self.folder / "model.safetensors.index.json"
         single = self.folder / "model.safetensors"
         if index.exists():
-            weight_map = read_json(index).get("weight_map")
+            weight_map = read_json(index, MAX_INDEX).get("weight_map")
             if not isinstance(weight_map, dict):
                 raise InputError(f"{index} has no weight_map")
             where = {}

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from huref_zk.container import load_json
 from huref_zk.errors import InputError
 
 MAX_FILE_BYTES = 1 << 29
@@ -38,8 +39,8 @@ def read_safetensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]
     if len(data) < 8 or length > min(MAX_HEADER_BYTES, len(data) - 8):
         raise InputError(f"{path}: not a safetensors file (its header length is {length})")
     try:
-        header = json.loads(data[8 : 8 + length], object_pairs_hook=_no_duplicates)
-    except (ValueError, RecursionError):
+        header = load_json(data[8 : 8 + length], object_pairs_hook=_no_duplicates)
+    except ValueError:
         raise InputError(f"{path}: the safetensors header is not JSON without duplicates") from None
     if not isinstance(header, dict):
         raise InputError(f"{path}: the safetensors header is not an object")

@@ -11,8 +11,8 @@ import pytest
 
 from huref_zk.bundle import FORMAT, MAGIC, SECTIONS, Bundle, encode_v
 from huref_zk.commit import bn254
-from huref_zk.commit.commitment import Commitment, parse_commitment, serialise
 from huref_zk.commit.commitment import MAGIC as COMMITMENT_MAGIC
+from huref_zk.commit.commitment import Commitment, parse_commitment, serialise
 from huref_zk.commit.kzg import blank
 from huref_zk.container import canonical_json, pack_container
 from huref_zk.errors import StepFailed
@@ -89,7 +89,7 @@ def accepted(chain, honest: bytes | Bundle | None = None, **changes) -> None:
         _held.add(key)
 
 
-def refused(step: int, words: str, chain, tampered: bytes | Bundle, **changes) -> None:
+def refused(step: int, words: str | None, chain, tampered: bytes | Bundle, **changes) -> None:
     """Exactly this step refuses; any other exception fails the test."""
     with pytest.raises(StepFailed, match=words) as caught:
         judge(chain, tampered, **changes)
@@ -141,8 +141,8 @@ def forge(
     points: list = []
 
     def recording(transcript, commitment, seed, p, row_points):
-        points.extend(row_points)
         steps.get("absorb_claim", absorb_claim)(transcript, commitment, seed, p, row_points)
+        points.extend(row_points)
 
     honest_check = {"_check_ours": lambda *_: None}  # it only keeps owners from mistakes
     with patch.multiple(prover, **{**honest_check, **steps, "absorb_claim": recording}):

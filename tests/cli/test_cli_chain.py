@@ -23,6 +23,7 @@ from huref_zk.render.image import read_png, write_png
 
 COUNT = ("--count", 64)
 OTHER_SEED = "11" * 32
+CAPTURE: dict = {"capture_output": True, "text": True, "check": False, "timeout": 60}
 
 
 def run(*arguments: object, expect: int | None = None) -> Result:
@@ -210,9 +211,6 @@ def test_a_fresh_process_behaves_alike(chain) -> None:
     done = subprocess.run([*start, "inspect", str(chain.image_file)], **CAPTURE)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("error: ") and "Traceback" not in done.stderr
-
-
-CAPTURE: dict = {"capture_output": True, "text": True, "check": False, "timeout": 60}
 
 
 # --- exit code 2: bad input ----------------------------------------------------------------------
