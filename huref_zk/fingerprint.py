@@ -38,7 +38,7 @@ def prepare(
     *,
     revision: str | None = None,
     allow_pickle: bool = False,
-    layers: str | None = None,
+    layers: tuple[int, ...] | None = None,
     tokens: Path | None = None,
     count: int = 4096,
     progress: Progress | None = None,
@@ -47,7 +47,7 @@ def prepare(
     model = open_model(ref, revision=revision, allow_pickle=allow_pickle)
     canonical = canonicalise(
         model,
-        layer_ids=parse_layers(layers),
+        layer_ids=layers,
         tokens=count,
         token_ids=None if tokens is None else read_token_file(tokens),
         progress=progress,
@@ -84,16 +84,6 @@ def commit_model(
         "scales": prepared.quantised.scales,
     }
     return commit(prepared.quantised, facts, secret, srs, progress=progress)
-
-
-def parse_layers(text: str | None) -> tuple[int, ...] | None:
-    """'28,29' -> (28, 29); None stays None. Raises InputError."""
-    if text is None:
-        return None
-    try:
-        return tuple(int(part) for part in text.split(","))
-    except ValueError:
-        raise InputError(f"--layers {text!r}: write two layer numbers, for example 28,29") from None
 
 
 def read_token_file(path: Path) -> list[int]:

@@ -11,7 +11,6 @@ from huref_zk.circuit.encoder import P, encode_exact, encode_float, load_encoder
 from huref_zk.errors import InputError
 from huref_zk.fingerprint import (
     fingerprint_vector,
-    parse_layers,
     prepare,
     read_token_file,
     sketch_of,
@@ -61,7 +60,7 @@ def test_options_reach_the_canonical_form(tmp_path):
     told = []
     found = prepare(
         "demo-base",
-        layers="0,2",
+        layers=(0, 2),
         tokens=tokens,
         count=64,
         progress=lambda done, total: told.append((done, total)),
@@ -73,19 +72,6 @@ def test_options_reach_the_canonical_form(tmp_path):
     assert found.shape.widths == found.canonical.widths
     few = prepare("demo-base", count=65)
     assert few.warnings == ("64 tokens used; 65 were asked for",)
-
-
-@pytest.mark.parametrize(
-    "text, expected", [(None, None), ("28,29", (28, 29)), (" 1 , 0 ", (1, 0)), ("3", (3,))]
-)
-def test_layers(text, expected):
-    assert parse_layers(text) == expected
-
-
-@pytest.mark.parametrize("text", ["", "a,b", "1;2", "1,", "1.5,2", "1-2"])
-def test_layers_that_are_none(text):
-    with pytest.raises(InputError, match="write two layer numbers"):
-        parse_layers(text)
 
 
 @pytest.mark.parametrize(

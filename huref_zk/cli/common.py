@@ -151,6 +151,23 @@ def _parse_seed(ctx: click.Context, param: click.Parameter, value: str | None) -
     return seed
 
 
+def parse_layers(
+    ctx: click.Context | None, param: click.Parameter | None, value: str | None
+) -> tuple[int, ...] | None:
+    """'28,29' -> (28, 29); None stays None. Raises click.BadParameter."""
+    if value is None:
+        return None
+    try:
+        return tuple(int(part) for part in value.split(","))
+    except ValueError:
+        raise click.BadParameter("write two layer numbers, for example 28,29") from None
+
+
+def layers_option(help_text: str) -> Callable:
+    """--layers, given to the command as a tuple of numbers or None."""
+    return click.option("--layers", callback=parse_layers, help=help_text)
+
+
 seed_option = click.option(
     "--seed",
     callback=_parse_seed,

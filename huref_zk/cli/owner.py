@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from huref_zk.cli.common import Output, check_targets, seed_option, with_output
+from huref_zk.cli.common import Output, check_targets, layers_option, seed_option, with_output
 from huref_zk.errors import InputError
 from huref_zk.paths import default_cache
 
@@ -18,7 +18,7 @@ def model_options(command):
         (
             click.option("--revision", help="Revision of a hub model (a full commit hash)."),
             click.option("--allow-pickle", is_flag=True, help="Read pickled checkpoints, safely."),
-            click.option("--layers", help="The two layers to use, for example 28,29."),
+            layers_option("The two layers to use, for example 28,29."),
             click.option(
                 "--tokens",
                 type=click.Path(path_type=Path),

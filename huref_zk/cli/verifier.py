@@ -6,19 +6,8 @@ from pathlib import Path
 
 import click
 
-from huref_zk.cli.common import Output, seed_option, with_output
+from huref_zk.cli.common import Output, layers_option, seed_option, with_output
 from huref_zk.cli.owner import keys_option
-from huref_zk.errors import InputError
-
-
-def parse_layers(text: str | None) -> tuple[int, ...] | None:
-    """'28,29' -> (28, 29); None stays None. Raises InputError."""
-    if text is None:
-        return None
-    try:
-        return tuple(int(part) for part in text.split(","))
-    except ValueError:
-        raise InputError(f"--layers {text!r}: write two layer numbers, for example 28,29") from None
 
 
 @click.command()
@@ -35,7 +24,7 @@ def parse_layers(text: str | None) -> tuple[int, ...] | None:
 @click.option(
     "--allow-test-setup", is_flag=True, help="Accept a proof under the insecure test SRS."
 )
-@click.option("--layers", help="Demand these layers, for example 28,29.")
+@layers_option("Demand these layers, for example 28,29.")
 @click.option("--tokens-digest", help="Demand these token ids, by SHA-256.")
 @seed_option
 @keys_option
@@ -47,7 +36,7 @@ def verify(
     image: Path,
     generator: Path | None,
     allow_test_setup: bool,
-    layers: str | None,
+    layers: tuple[int, ...] | None,
     tokens_digest: str | None,
     seed: bytes,
     cache: Path,
@@ -55,7 +44,7 @@ def verify(
     """Check that a picture is the fingerprint of a committed model. Exit code 1 if it is not."""
     from huref_zk.verify import Policy, verify_file
 
-    policy = Policy(seed, allow_test_setup, parse_layers(layers), tokens_digest)
+    policy = Policy(seed, allow_test_setup, layers, tokens_digest)
     report = verify_file(
         bundle,
         expected,

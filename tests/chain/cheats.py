@@ -58,31 +58,48 @@ def nth_call(function, n: int, change):
     return wrapped
 
 
+def image_changed(side, change):
+    """_image with ``change(<A_i>, *arguments)`` for one row of the side."""
+    return {"_image": nth_call(prover._image, P * side + ROW, change)}
+
+
 def other_row(chain, side):
     """<A_i> commits to a row with one entry changed."""
     point = chain.srs.lagrange(3, 1)[0]
-    change = lambda image, *_: bn254.add(image, point)  # noqa: E731
-    return {"_image": nth_call(prover._image, P * side + ROW, change)}
+    return {
+        "_image": nth_call(prover._image, P * side + ROW, lambda image, *_: bn254.add(image, point))
+    }
 
 
 def other_salt(chain, side):
     """<A_i> commits to the right row with one of its blinds changed."""
     place = chain.commitment.length + SALTS - 1
     point = chain.srs.lagrange(place, 1)[0]
-    change = lambda image, *_: bn254.add(image, point)  # noqa: E731
-    return {"_image": nth_call(prover._image, P * side + ROW, change)}
+    return {
+        "_image": nth_call(prover._image, P * side + ROW, lambda image, *_: bn254.add(image, point))
+    }
 
 
 def no_blinds(chain, side):
     """<A_i> without any blinds."""
-    change = lambda _, row, points, *__: bn254.msm(points, row[: len(points)])  # noqa: E731
-    return {"_image": nth_call(prover._image, P * side + ROW, change)}
+    return {
+        "_image": nth_call(
+            prover._image,
+            P * side + ROW,
+            lambda _, row, points, *__: bn254.msm(points, row[: len(points)]),
+        )
+    }
 
 
 def blinds_of_the_other_side(chain, side):
     image = prover._image
-    change = lambda _, row, points, tail, own: image(row, points, tail, 1 - own)  # noqa: E731
-    return {"_image": nth_call(image, P * side + ROW, change)}
+    return {
+        "_image": nth_call(
+            image,
+            P * side + ROW,
+            lambda _, row, points, tail, own: image(row, points, tail, 1 - own),
+        )
+    }
 
 
 def rows_exchanged(chain, side):
@@ -124,8 +141,11 @@ def other_own_salt(chain, side):
 def other_signs(chain, side):
     """X is projected with the other side's P."""
     wrong = NAMES[1 - side]
-    sketch = lambda seed, name, p, k: signs(seed, wrong, p, k)  # noqa: E731
-    return {"sketch_signs": lambda s, n, p, k: (sketch if n == NAMES[side] else signs)(s, n, p, k)}
+
+    def sketch(seed, name, p, count):
+        return signs(seed, wrong if name == NAMES[side] else name, p, count)
+
+    return {"sketch_signs": sketch}
 
 
 def wrong_mask_commitment(chain, side):
@@ -136,8 +156,13 @@ def wrong_mask_commitment(chain, side):
 def other_response_salt(chain, side):
     """y is off in the salt's place."""
     place = chain.commitment.hidden
-    change = lambda y, *_: (*y[:place], (y[place] + 1) % bn254.R, *y[place + 1 :])  # noqa: E731
-    return {"_respond": nth_call(prover._respond, side, change)}
+    return {
+        "_respond": nth_call(
+            prover._respond,
+            side,
+            lambda y, *_: (*y[:place], (y[place] + 1) % bn254.R, *y[place + 1 :]),
+        )
+    }
 
 
 def shifted(by: dict[int, tuple[int, int]]):

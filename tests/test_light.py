@@ -1,0 +1,116 @@
+"""`huref-zk verify` imports none of the heavy libraries that only owners need."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = (
+    "torch",
+    "transformers",
+    "onnx",
+    "onnxruntime",
+    "gguf",
+    "safetensors",
+    "matplotlib",
+    "scipy",
+)
+
+# Python runs a module of this name first thing in every process, so children are watched as well.
+HOOK = """
+import sys
+
+HEAVY = {heavy!r}
+
+class Block:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in HEAVY:
+            raise ImportError("blocked: " + name)
+        return None
+
+sys.meta_path.insert(0, Block())
+"""
+
+RUN = """
+import json, sys
+from huref_zk.cli import main
+
+try:
+    main(sys.argv[1:])
+finally:
+    print(json.dumps(sorted({name.split(".")[0] for name in sys.modules})), file=sys.stderr)
+"""
+
+
+@pytest.fixture
+def blocked(tmp_path):
+    """Environment in which every Python process refuses to import what is HEAVY."""
+    (tmp_path / "sitecustomize.py").write_text(HOOK.format(heavy=HEAVY))
+    return {"PYTHONPATH": str(tmp_path)}
+
+
+def python(*arguments: str, **environment: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, *arguments],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def verify(chain, **environment: str) -> tuple[int, dict, set[str]]:
+    """(exit code, printed JSON, modules imported) of `huref-zk verify` on the chain's files."""
+    done = python(
+        "-c",
+        RUN,
+        "verify",
+        str(chain.bundle_file),
+        "--commitment",
+        str(chain.commitment_file),
+        "--image",
+        str(chain.image_file),
+        "--generator",
+        str(chain.generator_file),
+        "--keys",
+        str(chain.cache),
+        "--allow-test-setup",
+        "--json",
+        **environment,
+    )
+    assert done.stdout, done.stderr
+    return done.returncode, json.loads(done.stdout), set(json.loads(done.stderr.splitlines()[-1]))
+
+
+def test_nothing_heavy_is_imported(chain):
+    code, answer, modules = verify(chain)
+    assert (code, answer["valid"], len(answer["steps"])) == (0, True, 8)
+    assert modules & set(HEAVY) == set()
+    assert {"huref_zk", "numpy", "click"} <= modules  # the list is that of the run
+
+
+def test_it_works_where_they_cannot_be_imported(chain, blocked):
+    code, answer, _ = verify(chain, **blocked)
+    assert (code, answer["valid"]) == (0, True)
+
+
+@pytest.mark.parametrize("name", HEAVY)
+def test_the_hook_blocks(blocked, name):
+    """The control: it does block, in a process and in its child, and nothing else."""
+    child = f"import subprocess, sys; sys.exit(subprocess.call([sys.executable, '-c', {name!r}]))"
+    for code in (f"import {name}", child.replace(repr(name), repr(f"import {name}"))):
+        done = python("-c", code, **blocked)
+        assert done.returncode == 1 and f"blocked: {name}" in done.stderr
+    assert python("-c", "import numpy, click", **blocked).returncode == 0
+
+
+def test_owners_do_import_them(chain, blocked):
+    """The control of the whole: what `prove` needs is missing under the hook."""
+    done = python("-c", "import huref_zk.circuit.graph", **blocked)
+    assert done.returncode == 1 and "blocked: onnx" in done.stderr
+    assert python("-c", "import huref_zk.circuit.graph").returncode == 0
