@@ -142,7 +142,8 @@ def read_bounded(path: str | os.PathLike[str], limit: int) -> bytes:
         if not stat.S_ISREG(os.stat(path).st_mode):  # before opening: a pipe would block
             raise InputError(f"{path} is not a regular file")
         with open(path, "rb") as file:
-            data = file.read(limit + 1)
+            size = os.fstat(file.fileno()).st_size  # read(n) makes room for n bytes, limit or no
+            data = file.read(min(size, limit) + 1)
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from error
     if len(data) > limit:

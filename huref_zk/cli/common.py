@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -87,6 +88,9 @@ def with_output(command: Callable) -> Callable:
             fail(_out_of_memory(), as_json)
         except OSError as e:
             fail(_os_error(e), as_json)
+        except KeyboardInterrupt:  # click would leave with 1, which means "not valid" here
+            click.echo("interrupted", err=True)
+            sys.exit(128 + signal.SIGINT)
 
     return wrapper
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
 
+from huref_zk.container import read_bounded
 from huref_zk.errors import InputError
 
 MAX_SIDE = 4096
@@ -62,13 +63,7 @@ def read_png(path: str | Path) -> np.ndarray:
     the PNG decoder runs, text chunks are not looked at. Raises InputError.
     """
     file = Path(path)
-    try:
-        with file.open("rb") as f:
-            data = f.read(MAX_FILE_BYTES + 1)
-    except OSError as e:
-        raise InputError(f"cannot read {file}: {e.strerror}") from None
-    if len(data) > MAX_FILE_BYTES:
-        raise InputError(f"{file}: over {MAX_FILE_BYTES} bytes")
+    data = read_bounded(file, MAX_FILE_BYTES)
     # Signature, then the IHDR chunk: length, name, width, height, depth, colour type, ...
     if len(data) < 33 or not data.startswith(_PNG_SIGNATURE) or data[12:16] != b"IHDR":
         raise InputError(f"{file}: not a PNG file")

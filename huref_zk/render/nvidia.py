@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from huref_zk.container import read_bounded
 from huref_zk.errors import InputError
 from huref_zk.render.pickle_reader import Builder, Name, Opaque, Reference, read_pickle
 
@@ -75,11 +76,9 @@ def read_nvidia_pickle(path: Path) -> NvidiaGenerator:
     Raises InputError for any other pickle, one that names anything a StyleGAN2 release does not
     need, or one made to exhaust memory.
     """
-    size = path.stat().st_size
-    if size > MAX_FILE_BYTES:
-        raise InputError(f"{path}: {size} bytes; at most {MAX_FILE_BYTES} are read")
+    data = read_bounded(path, MAX_FILE_BYTES)
     try:
-        snapshot, _ = read_pickle(memoryview(path.read_bytes()), _builders())
+        snapshot, _ = read_pickle(memoryview(data), _builders())
         generator = snapshot.get("G_ema") if isinstance(snapshot, dict) else None
         if not isinstance(generator, _Module):
             raise InputError("it holds no network named G_ema")

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from huref_zk.container import load_json
+from huref_zk.container import load_json, read_bounded
 from huref_zk.errors import InputError
 
 MAX_FILE_BYTES = 1 << 29
@@ -31,10 +31,7 @@ def read_safetensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]
     Raises InputError for anything the format does not allow: bad lengths, duplicate or overlapping
     entries, gaps, other dtypes, files over 512 MiB.
     """
-    size = path.stat().st_size
-    if size > MAX_FILE_BYTES:
-        raise InputError(f"{path}: {size} bytes; at most {MAX_FILE_BYTES} are read")
-    data = path.read_bytes()
+    data = read_bounded(path, MAX_FILE_BYTES)
     length = int.from_bytes(data[:8], "little")
     if len(data) < 8 or length > min(MAX_HEADER_BYTES, len(data) - 8):
         raise InputError(f"{path}: not a safetensors file (its header length is {length})")
