@@ -1,7 +1,7 @@
 """Draws the plots of the documentation: ``python -m benchmarks.plots [NAME ...]`` (default: all).
 
-One function a plot; each reads figures that lie in the repository and writes one PNG into
-docs/images. To add a plot, add a function and its name in PLOTS.
+One function a plot; each reads what lies in the repository and writes one PNG into docs/images. To
+add a plot, add a function and its name in PLOTS.
 """
 
 from __future__ import annotations
@@ -13,6 +13,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import matplotlib
+import numpy as np
+
+from benchmarks.telling import draw, relative
+from huref_zk.fingerprint import fingerprint_vector, prepare, sketch_of
+from huref_zk.render import load_generator, render
+from huref_zk.render.image import contact_sheet, write_png
+from huref_zk.sketch import PUBLIC_SEED, ics
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
@@ -43,16 +50,74 @@ def family_loss() -> Path:
     return save(figure, "family_loss.png")
 
 
+def generator_sheet() -> Path:
+    """Pictures of 64 unrelated vectors."""
+    rng = np.random.default_rng(2026)
+    generator = load_generator()
+    rows = [
+        np.hstack([draw(generator, rng.standard_normal(generator.z_dim)) for _ in range(8)])
+        for _ in range(8)
+    ]
+    write_png(IMAGES / "generator_sheet.png", np.vstack(rows))
+    return IMAGES / "generator_sheet.png"
+
+
+def relatives_sheet() -> Path:
+    """A row a vector: its picture, and those of relatives at falling cosine."""
+    rng = np.random.default_rng(7)
+    generator = load_generator()
+    pictures, labels = [], []
+    for _ in range(4):
+        u = rng.standard_normal(generator.z_dim)
+        for cosine in (1.0, 0.999, 0.99, 0.95, 0.9, 0.7, 0.4, 0.0):
+            pictures.append(draw(generator, relative(rng, u, cosine)))
+            labels.append(f"cosine {cosine:g}")
+    return save_sheet("relatives_sheet.png", pictures, labels, 8)
+
+
+def family_sheet() -> Path:
+    """The embedded family, each with its ICS to the base."""
+    prepared = {name: prepare(f"demo-{name}") for name in ("base", "child", "stranger")}
+    sketches = {name: sketch_of(p, PUBLIC_SEED) for name, p in prepared.items()}
+    generator = load_generator()
+    pictures = [render(fingerprint_vector(p, PUBLIC_SEED), generator) for p in prepared.values()]
+    labels = [f"{n} (ICS {ics(sketches['base'], s):.2f})" for n, s in sketches.items()]
+    return save_sheet("family_sheet.png", pictures, labels, 3)
+
+
+def generator_loss() -> Path:
+    """The generator's distance to the renderer while it was trained, by resolution."""
+    rows: dict[str, list[tuple[float, float]]] = defaultdict(list)
+    with open(ROOT / "training" / "logs" / "generator.csv", newline="") as file:
+        for row in csv.DictReader(file):
+            rows[row["resolution"]].append((float(row["cpu_s"]) / 60, float(row["l1"])))
+    figure, axes = plt.subplots(figsize=(7, 3.6), layout="constrained")
+    for resolution, points in rows.items():
+        axes.plot(*zip(*points, strict=True), label=f"{resolution} px", linewidth=1.2)
+    axes.set(xlabel="CPU minutes", ylabel="L1 to the renderer (range 2)", ylim=(0, None))
+    axes.grid(alpha=0.3)
+    axes.legend(frameon=False)
+    return save(figure, "generator_loss.png")
+
+
+def save_sheet(name: str, pictures: list[np.ndarray], labels: list[str], columns: int) -> Path:
+    """Write a contact sheet to docs/images/NAME."""
+    write_png(IMAGES / name, contact_sheet(pictures, labels, columns))
+    return IMAGES / name
+
+
 def save(figure: plt.Figure, name: str) -> Path:
     """Write ``figure`` to docs/images/NAME; the same figures give the same bytes."""
-    IMAGES.mkdir(parents=True, exist_ok=True)
     path = IMAGES / name
     figure.savefig(path, dpi=110, metadata={"Software": None})
     plt.close(figure)
     return path
 
 
-PLOTS: dict[str, Callable[[], Path]] = {"family_loss": family_loss}
+PLOTS: dict[str, Callable[[], Path]] = {
+    plot.__name__: plot
+    for plot in (family_loss, family_sheet, generator_loss, generator_sheet, relatives_sheet)
+}
 
 
 def main() -> None:

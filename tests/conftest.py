@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -142,7 +143,8 @@ def make_chain(tmp_path_factory, generator_file):
             image_file=files[2],
         )
 
-    return make
+    yield make
+    shutil.rmtree(cache)  # proving keys of hundreds of megabytes, which pytest would keep
 
 
 @pytest.fixture(scope="session")

@@ -69,10 +69,20 @@ def full_generator_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+def reference_arrays(number: int) -> Params:
+    with np.load(FIXTURES / f"stylegan2_ref_{number}.npz") as arrays:
+        return dict(arrays)
+
+
 @pytest.fixture(scope="session", params=[1, 2])
 def reference(request: pytest.FixtureRequest) -> tuple[Generator, Params]:
     """(generator, arrays) computed with NVIDIA's own code: see tests/fixtures/stylegan2."""
-    with np.load(FIXTURES / f"stylegan2_ref_{request.param}.npz") as arrays:
-        data = dict(arrays)
+    data = reference_arrays(request.param)
     generator = build_generator({k[3:]: v for k, v in data.items() if k.startswith("sd/")})
     return generator, data
+
+
+@pytest.fixture(scope="session")
+def references() -> list[Params]:
+    """The arrays of both."""
+    return [reference_arrays(number) for number in (1, 2)]

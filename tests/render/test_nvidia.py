@@ -15,11 +15,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from huref_zk.errors import InputError
 from huref_zk.render.generator import build_generator, load_generator
-
-torch = pytest.importorskip("torch")
 
 
 @pytest.fixture

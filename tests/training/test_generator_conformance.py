@@ -6,10 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
-torch = pytest.importorskip("torch")
-
-from training.generator import Generator  # noqa: E402
+from training.generator import Generator
 
 FIXTURES = Path(__file__).resolve().parents[1] / "fixtures" / "stylegan2"
 # name: channels per resolution, mapping layers
