@@ -31,7 +31,7 @@ from huref_zk.circuit.shape import EZKL_VERSION, LAYERS, Shape, shape_for
 from huref_zk.commit import bn254
 from huref_zk.commit.commitment import Commitment, parse_commitment
 from huref_zk.commit.kzg import blank
-from huref_zk.commit.srs import Srs, ceremony_sha256, find_srs, test_sha256
+from huref_zk.commit.srs import Srs, ceremony_sha256, find_srs, find_test_srs, test_sha256
 from huref_zk.container import read_bounded
 from huref_zk.errors import EnvironmentLacks, HurefError, InputError, StepFailed
 from huref_zk.project.transcript import Transcript
@@ -234,7 +234,7 @@ def _srs(commitment: Commitment, header: dict, policy: Policy, cache: Path) -> S
     else:
         _step(2, sha256 == ceremony_sha256(k), f"SRS {sha256[:16]} is no ceremony's that we know")
     _step(2, d["srs"]["kind"] == kind, f"the commitment calls its {kind} SRS {d['srs']['kind']}")
-    srs = find_srs(k, cache, make_test=policy.allow_test_setup)
+    srs = find_test_srs(k, cache, make=True) if kind == "test" else find_srs(k, cache)
     if srs.id.sha256 != sha256:
         raise EnvironmentLacks(
             f"the bundle needs SRS {sha256[:16]} for k={k}; {cache} holds {srs.id.sha256[:16]}"

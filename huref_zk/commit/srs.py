@@ -173,9 +173,19 @@ def find_srs(
         if srs.id.kind != "ceremony" or srs.k != k:
             raise InputError(f"{path} is not the ceremony's SRS for k={k}; remove or replace it")
         return srs
+    return find_test_srs(k, folder, make_test, progress)
+
+
+def find_test_srs(
+    k: int,
+    folder: str | os.PathLike[str],
+    make: bool = False,
+    progress: Progress | None = None,
+) -> Srs:
+    """As find_srs, but the test SRS even where the ceremony's is at hand."""
     path = test_file(k, folder)
     if not path.exists():
-        if not make_test:
+        if not make:
             raise EnvironmentLacks(
                 f"no SRS for k={k} in {folder}: put the ceremony file at {ceremony_file(k, folder)}"
                 ", or run setup, which makes an insecure test SRS"

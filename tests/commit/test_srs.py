@@ -15,6 +15,7 @@ from huref_zk.commit.srs import (
     ceremony_sha256,
     file_size,
     find_srs,
+    find_test_srs,
     identify,
     lagrange_at,
     root_of_unity,
@@ -132,6 +133,16 @@ def test_find_srs(tmp_path, monkeypatch):
         find_srs(4, tmp_path)
     monkeypatch.setattr("huref_zk.commit.srs.ceremony_sha256", lambda k: made.sha256)
     assert find_srs(4, tmp_path).kind == "ceremony"
+
+
+def test_the_test_srs_is_found_beside_a_ceremonys(tmp_path):
+    with pytest.raises(EnvironmentLacks, match="no SRS for k=4"):
+        find_test_srs(4, tmp_path)
+    made = find_test_srs(4, tmp_path, make=True)
+    (tmp_path / "kzg4.srs").write_bytes(b"whatever lies here")
+    assert find_test_srs(4, tmp_path) == made
+    with pytest.raises(InputError):
+        find_srs(4, tmp_path)
 
 
 def test_find_srs_refuses_a_stranger_in_the_test_place(tmp_path):
