@@ -1,0 +1,80 @@
+"""The same inputs give the same verifying key, root, v and picture, with one thread or two."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+RUN = """
+import hashlib, json, os, sys
+from pathlib import Path
+
+threads = int(sys.argv[1])
+if hasattr(os, "sched_setaffinity"):  # what run_all counts, and numpy and ezkl in the end use
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
+
+from huref_zk.circuit import keys
+from huref_zk.commit.srs import find_srs
+from huref_zk.fingerprint import commit_model, fingerprint_vector, prepare
+from huref_zk.render import load_generator, render
+
+model, generator, secret, seed, cache = sys.argv[2:]
+prepared = prepare(model, count=64)
+srs = find_srs(prepared.shape.k, cache, make_test=True)
+v = fingerprint_vector(prepared, bytes.fromhex(seed))
+record = keys.derive(prepared.shape, srs, Path(cache)).record
+print(json.dumps({
+    "srs": srs.sha256,
+    "vk": record.vk,
+    "settings": record.settings,
+    "root": commit_model(prepared, bytes.fromhex(secret), srs).root_hex,
+    "v": v,
+    "pixels": hashlib.sha256(render(v, load_generator(Path(generator))).tobytes()).hexdigest(),
+}))
+"""
+
+
+def outputs(threads: int, *arguments: str) -> dict:
+    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS")
+    done = subprocess.run(
+        [sys.executable, "-c", RUN, str(threads), *arguments],
+        env={**os.environ, **dict.fromkeys(names, str(threads))},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_same_inputs_same_outputs(chain, tmp_path):
+    model = chain.bundle_file.parent / "model"
+    fixed = (str(model), str(chain.generator_file), chain.secret.hex())
+    seed = chain.bundle.header["seed"]
+    first, second = (outputs(t, *fixed, seed, str(tmp_path / f"keys{t}")) for t in (1, 2))
+    assert first == second
+    # And both are what this process made, once more, in its session.
+    assert first["vk"] == chain.keys.record.vk
+    assert first["settings"] == chain.keys.record.settings
+    assert first["root"] == chain.commitment.root_hex
+    assert tuple(first["v"]) == chain.bundle.v
+    # The control: these digests do depend on the inputs.
+    other = outputs(2, *fixed[:2], "ab" * 32, "cd" * 32, str(tmp_path / "keys2"))
+    assert other["vk"] == first["vk"]
+    for name in ("root", "v", "pixels"):
+        assert other[name] != first[name]
+
+
+@pytest.mark.parametrize("name", ["secret", "seed"])
+def test_one_input_moves_only_what_it_should(chain, tmp_path, name):
+    """The secret salts the commitment and nothing else; the seed has no part in the commitment."""
+    model = chain.bundle_file.parent / "model"
+    changed = {"secret": chain.secret.hex(), "seed": chain.bundle.header["seed"]}
+    changed[name] = "ef" * 32
+    found = outputs(2, str(model), str(chain.generator_file), *changed.values(), str(chain.cache))
+    assert (found["root"] == chain.commitment.root_hex) == (name == "seed")
+    assert (tuple(found["v"]) == chain.bundle.v) == (name == "secret")
