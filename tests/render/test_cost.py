@@ -10,14 +10,18 @@ from pathlib import Path
 
 # CPU seconds from a file to pixels after imports, peak bytes of the process, heavy modules loaded.
 SCRIPT = """
-import json, resource, sys, time
+import json, re, resource, sys, time
+from pathlib import Path
 from huref_zk.render import load_generator, render
 start = time.process_time()
 generator = load_generator(sys.argv[1])
 image = render(list(range(-200, 312)), generator)
 seconds = time.process_time() - start
-unit = 1 if sys.platform == "darwin" else 1024
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+if sys.platform == "linux":  # ru_maxrss would count what the parent had when it forked
+    status = Path("/proc/self/status").read_text()
+    peak = int(re.search(r"VmHWM:\\s*(\\d+) kB", status)[1]) * 1024
+else:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 names = ("torch", "transformers", "onnx", "onnxruntime", "safetensors", "scipy", "ezkl")
 heavy = [name for name in names if name in sys.modules]
 print(json.dumps({"seconds": seconds, "peak": peak, "heavy": heavy, "shape": image.shape}))
