@@ -1,8 +1,7 @@
 """The proof bundle `.hzp`: one file that carries everything a verifier reads but the picture.
 
-Strict container (container.py), magic b"HUREFZP" and version 1, header as canonical JSON, then
-four sections whose
-lengths the header gives and which end exactly at the end of the file:
+Strict container (container.py), magic b"HUREFZP" and version 1, header as canonical JSON, then four
+sections whose lengths the header gives and which end exactly at the end of the file:
 
     commitment    the whole `.hzc` file of the committed model (commit/commitment.py)
     projection    the projection proof (project/prover.py)

@@ -72,9 +72,10 @@ class Step:
 
 @dataclass
 class Report:
-    """The steps that held so far, in order."""
+    """The steps that held so far, in order; test_setup: made under the SRS of public secret."""
 
     steps: list[Step] = field(default_factory=list)
+    test_setup: bool = False
     heard: Callable[[Step], None] | None = None
 
     def add(self, detail: str) -> None:
@@ -163,6 +164,7 @@ def verify(
     report.add(f"root {root}")
 
     srs = _srs(commitment, header, policy, cache)
+    report.test_setup = srs.id.kind == "test"
     report.add(f"{srs.id.kind} setup {srs.id.sha256[:16]}, 2^{srs.k} rows")
 
     shape, keys = _circuit(commitment, header, srs, cache)

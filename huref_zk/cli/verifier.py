@@ -55,14 +55,13 @@ def verify(
         heard=lambda step: output.say(f"  {step.number} {step.name}: {step.detail}"),
     )
     steps = [{"step": s.number, "name": s.name, "detail": s.detail} for s in report.steps]
-    warning = (
-        []
-        if not allow_test_setup
-        else ["accepted under --allow-test-setup, if a test setup it was"]
-    )
+    note = ["NOTE: it was made under the TEST setup: anybody could have made it"]
     output.result(
-        {"valid": True, "steps": steps},
-        ["VALID: the picture is the fingerprint of the committed model", *warning],
+        {"valid": True, "test_setup": report.test_setup, "steps": steps},
+        [
+            "VALID: the picture is the fingerprint of the committed model",
+            *(note if report.test_setup else []),
+        ],
     )
 
 
@@ -72,22 +71,19 @@ def verify(
 def inspect(output: Output, file: Path) -> None:
     """Show what a commitment (.hzc) or bundle (.hzp) claims, without judging it."""
     from huref_zk.bundle import MAGIC, MAX_BYTES, parse_bundle
+    from huref_zk.cli.words import bundle_in_words, commitment_in_words
     from huref_zk.commit.commitment import parse_commitment
     from huref_zk.container import read_bounded
 
     data = read_bounded(file, MAX_BYTES)
-    claims: dict = {}
+    claims: dict = {"kind": "commitment"}
+    lines = []
     if data[:7] == MAGIC[:7]:
         bundle = parse_bundle(data)
         claims = {"kind": "proof bundle", "bundle": bundle.header}
+        lines = bundle_in_words(bundle)
         data = bundle.commitment
-    else:
-        claims = {"kind": "commitment"}
     commitment = parse_commitment(data)
     claims |= {"commitment": commitment.descriptor, "recomputed_root": commitment.root_hex}
-    lines = [f"{file}: a {claims['kind']}. Nothing below has been verified."]
-    lines += [f"root: {commitment.root_hex}"]
-    for title in ("commitment", "bundle"):
-        for key, value in sorted(claims.get(title, {}).items()):
-            lines.append(f"{title} {key}: {value}")
-    output.result(claims, lines)
+    title = f"{file}: a {claims['kind']}. Nothing below has been verified."
+    output.result(claims, [title, *commitment_in_words(commitment), *lines])
