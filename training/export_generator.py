@@ -17,8 +17,7 @@ import torch
 
 from huref_zk.render.generator import EMBEDDED_PATH
 from huref_zk.render.tensors_file import write_safetensors
-from training import generator as stylegan2
-from training import heads
+from training import heads, stylegan2
 
 ACTIVATION_LIMIT = 256.0  # that of huref_zk.render.stylegan2_numpy
 MAX_BYTES = 16 << 20
