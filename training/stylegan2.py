@@ -1,6 +1,6 @@
 """StyleGAN2 (Karras et al., arXiv 1912.04958), skip architecture, to be trained on a CPU.
 
-The state dict has the names and the meaning of stylegan2-ada-pytorch's ``G_ema`` (arXiv 2006.06676).
+The state dict has the names and meaning of stylegan2-ada-pytorch's ``G_ema`` (arXiv 2006.06676).
 Activations are modulated and demodulated instead of weights, which is the same function (arXiv
 1912.04958, section 2.2) without a weight per sample.
 """
