@@ -1,4 +1,4 @@
-"""Canonical form: every architecture becomes embeddings E and bilinear pairs (U, V) (DESIGN 2.1).
+"""Canonical form: every architecture becomes embeddings E and bilinear pairs (U, V).
 
 Each invariant map of HuRef (section 4.2) is written X U V^T X^T with X the embeddings of rare
 tokens:

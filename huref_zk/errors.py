@@ -30,7 +30,7 @@ class NotValid(HurefError):
 
 
 class StepFailed(NotValid):
-    """Verification refused the claim at one numbered step (DESIGN section 7)."""
+    """Verification refused the claim at one numbered step."""
 
     def __init__(self, step: int, message: str):
         super().__init__(message)

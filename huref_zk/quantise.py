@@ -1,4 +1,4 @@
-"""Integers with public power-of-two scales: what is committed and proven (DESIGN section 3).
+"""Integers with public power-of-two scales: what is committed and proven.
 
 A real block W becomes round(W 2^e), ties to even, clipped to ±LIMIT. E has one exponent e; each of
 the three term blocks of each layer has one for U and one for V, chosen so that the integer maps

@@ -1,4 +1,4 @@
-"""The sketch: K x K invariant maps seen through two public ±1 matrices (DESIGN 2.2).
+"""The sketch: K x K invariant maps seen through two public ±1 matrices.
 
 ``M^ = P_L M P_R^T`` with P_L, P_R in {±1}^{p x K}. Every row is balanced, which makes the cosine of
 sketches an unbiased estimate of the cosine of double-centred maps (HuRef's ICS), and P_L differs

@@ -10,7 +10,7 @@ by a discriminator). Ours is all convolution and all integer, because it runs in
 
 Standardising after the first convolution instead of before it rescales 384 numbers instead of
 1,536, and in a circuit rescaling is what costs. The maps need no centring: sketches with balanced
-rows are already centred (DESIGN 2.2).
+rows are already centred.
 
 Shapes: maps (6, 16, 16); filt (6, 4, 4, 4) as (map, filter, row, column); w1 (32, 6, 4);
 w2 (32, 32); b2 (32,); u and y (6, 4, 4, 4) as (map, filter, i, j); h and v (32, 4, 4);

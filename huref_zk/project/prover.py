@@ -1,4 +1,4 @@
-"""Prove that committed rows are projections of the committed matrices (DESIGN section 5).
+"""Prove that committed rows are projections of the committed matrices (docs/protocol.md).
 
 With X = P E (salts included), side L claims for each of its p rows
 

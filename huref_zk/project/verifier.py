@@ -1,4 +1,4 @@
-"""Check a projection proof (DESIGN section 5; docs/protocol.md).
+"""Check a projection proof (docs/protocol.md).
 
 For each side, with y the response and rho the challenges,
 
