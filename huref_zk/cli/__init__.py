@@ -17,6 +17,7 @@ COMMANDS = {
     "commit": ("huref_zk.cli.owner", "commit"),
     "prove": ("huref_zk.cli.owner", "prove"),
     "verify": ("huref_zk.cli.verifier", "verify"),
+    "challenge": ("huref_zk.cli.verifier", "challenge"),
     "inspect": ("huref_zk.cli.verifier", "inspect"),
     "render": ("huref_zk.cli.image", "render"),
     "sheet": ("huref_zk.cli.image", "sheet"),
@@ -57,5 +58,5 @@ class LazyGroup(click.Group):
 def main() -> None:
     """Fingerprint a language model as a picture, and prove that the picture is honest.
 
-    Owners: setup, fingerprint, commit, prove. Everybody else: verify, inspect.
+    Owners: setup, fingerprint, commit, prove. Everybody else: verify, challenge, inspect.
     """

@@ -1,7 +1,8 @@
-"""Commands of a third party: verify, inspect."""
+"""Commands of a third party: verify, challenge, inspect."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
@@ -63,6 +64,18 @@ def verify(
             *(note if report.test_setup else []),
         ],
     )
+
+
+@click.command()
+@with_output
+def challenge(output: Output) -> None:
+    """Draw a fresh seed. Name it to an owner who has committed; then demand it of the proof.
+
+    The public seed is known to whoever trains a model, so weights can be tuned against it; nobody
+    can tune weights that are already committed against a seed that is drawn afterwards.
+    """
+    seed = os.urandom(32).hex()
+    output.result({"seed": seed}, [seed])
 
 
 @click.command()
