@@ -5,13 +5,16 @@ BIN := $(VENV)/bin
 # The release the torch tests were written against; a CPU build is enough.
 TORCH ?= torch==2.13.0
 
+# Libraries that keep caches and settings of their own keep them here, too.
+CONTAINED := XDG_CACHE_HOME=$(CURDIR)/$(VENV)/cache XDG_CONFIG_HOME=$(CURDIR)/$(VENV)/config
+
 .PHONY: demo test lint circuits bench clean
 
 demo: $(VENV)/.demo
-	$(BIN)/huref-zk demo
+	$(CONTAINED) $(BIN)/huref-zk demo
 
 test: $(VENV)/.test
-	$(BIN)/python -m pytest tests
+	$(CONTAINED) $(BIN)/python -m pytest tests
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .

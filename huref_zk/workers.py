@@ -90,6 +90,15 @@ def run_all(
     return results
 
 
+def child_environment(scratch: str) -> dict[str, str]:
+    """This process's environment, but ezkl keeps its files in ``scratch`` and has no settings.
+
+    Otherwise it writes to ~/.ezkl, and EZKL_KEY_FORMAT would change what a key file holds.
+    """
+    ours = {name: value for name, value in os.environ.items() if not name.startswith("EZKL_")}
+    return {**ours, "EZKL_REPO_PATH": scratch, "TMPDIR": scratch}
+
+
 def _start(scratch: str) -> subprocess.Popen[bytes]:
     # One thread each: we hand out one child a core.
     one = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS"), "1")
@@ -100,7 +109,7 @@ def _start(scratch: str) -> subprocess.Popen[bytes]:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            env={**os.environ, **one, "PYTHONPATH": path, "TMPDIR": scratch},
+            env={**child_environment(scratch), **one, "PYTHONPATH": path},
         )
     except OSError as error:
         raise EnvironmentLacks(f"cannot start a child process: {error}") from error

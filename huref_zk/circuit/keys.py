@@ -26,6 +26,7 @@ from huref_zk.commit import bn254
 from huref_zk.commit.srs import Srs
 from huref_zk.errors import EnvironmentLacks
 from huref_zk.paths import SHIPPED_CIRCUITS, SHIPPED_KEYS
+from huref_zk.workers import run_all
 
 MAX_VK = 256 << 20
 
@@ -261,15 +262,18 @@ def _check_pin(record: Record) -> None:
 def _count_unusable(build: Path, srs: Srs, k: int) -> int:
     """How many rows at the bottom of a column this circuit keeps: ezkl fills them with ones in
     every committed column, so the commitment to nothing is the sum of their Lagrange points."""
-    import ezkl
-
-    point = ezkl.kzg_commit(
-        ["00" * 32], str(build / "vk"), str(build / "settings.json"), str(srs.path)
-    )[0]
-    target = bn254.from_ezkl(point)
+    files = (str(build / "vk"), str(build / "settings.json"), str(srs.path))
+    (target,) = run_all(_commit_to_nothing, [files])
     total = None
     for count in range(1, UNUSABLE + 1):
         total = bn254.add(total, srs.lagrange((1 << k) - count, 1)[0])
         if total == target:
             return count
     raise EnvironmentLacks("this ezkl fills committed columns in a way this program does not know")
+
+
+def _commit_to_nothing(vk: str, settings: str, srs: str) -> bn254.Point:
+    """ezkl's commitment to a zero; made to run in a child process."""
+    import ezkl
+
+    return bn254.from_ezkl(ezkl.kzg_commit(["00" * 32], vk, settings, srs)[0])

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 from huref_zk.errors import EnvironmentLacks, HurefError
+from huref_zk.workers import child_environment
 
 GIB = 1 << 30
 
@@ -30,14 +32,16 @@ def run(call: str, *, timeout: float | None = None, memory: int = 0, **arguments
         "arguments": {k: str(v) if isinstance(v, Path) else v for k, v in arguments.items()},
     }
     try:
-        done = subprocess.run(
-            [sys.executable, "-m", "huref_zk.circuit.ezkl_worker"],
-            input=json.dumps(job),
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            check=False,
-        )
+        with tempfile.TemporaryDirectory(prefix="huref-zk-") as scratch:
+            done = subprocess.run(
+                [sys.executable, "-m", "huref_zk.circuit.ezkl_worker"],
+                input=json.dumps(job),
+                capture_output=True,
+                text=True,
+                timeout=timeout,
+                check=False,
+                env=child_environment(scratch),
+            )
     except subprocess.TimeoutExpired as e:
         raise EzklFailed(f"ezkl {call} did not end within {timeout:.0f} s") from e
     except OSError as e:

@@ -38,11 +38,11 @@ print(json.dumps({
 """
 
 
-def outputs(threads: int, *arguments: str) -> dict:
+def outputs(threads: int, *arguments: str, **environment: str) -> dict:
     names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS")
     done = subprocess.run(
         [sys.executable, "-c", RUN, str(threads), *arguments],
-        env={**os.environ, **dict.fromkeys(names, str(threads))},
+        env={**os.environ, **dict.fromkeys(names, str(threads)), **environment},
         capture_output=True,
         text=True,
         check=False,
@@ -55,8 +55,13 @@ def test_same_inputs_same_outputs(chain, tmp_path):
     model = chain.bundle_file.parent / "model"
     fixed = (str(model), str(chain.generator_file), chain.secret.hex())
     seed = chain.bundle.header["seed"]
-    # One thread derives its keys anew; two take this session's, which every core has made.
-    first = outputs(1, *fixed, seed, str(tmp_path / "keys"))
+    # One thread derives its keys anew; two take this session's, which every core has made. The
+    # user's settings for ezkl are none of ours, and nothing of ours goes to the user's home.
+    home = tmp_path / "home"
+    home.mkdir()
+    theirs = {"HOME": str(home), "EZKL_KEY_FORMAT": "processed"}
+    first = outputs(1, *fixed, seed, str(tmp_path / "keys"), **theirs)
+    assert list(home.iterdir()) == []
     assert first == outputs(2, *fixed, seed, str(chain.cache))
     assert first["vk"] == chain.keys.record.vk
     assert first["settings"] == chain.keys.record.settings
