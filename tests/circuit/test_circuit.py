@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,7 @@ from huref_zk.circuit.encoder import MAPS, P, encode_exact, encode_float, load_e
 from huref_zk.circuit.graph import build_graph, input_names, term_mask
 from huref_zk.circuit.shape import SALTS, Shape, shape_for
 from huref_zk.commit.bn254 import R
-from huref_zk.errors import InputError
+from huref_zk.errors import EnvironmentLacks, InputError
 from huref_zk.paths import SHIPPED_CIRCUITS
 
 SMALL = Shape(widths=(8, 8, 16), k=13, shift=36)
@@ -172,3 +173,17 @@ def test_a_dying_or_failing_call_is_one_clear_error():
         runner.run("verify", timeout=0.01)
     with pytest.raises(runner.EzklFailed, match="died"):
         runner.run("no_such_call")
+
+
+@pytest.mark.parametrize("name", export.MODELS)
+def test_shipped_verifying_keys_are_the_pinned_ones(name, tmp_path, monkeypatch):
+    """Unpacked into an empty cache without ezkl's setup; a pin that differs is refused."""
+    shape = export.shipped_shapes()[name]
+    ((pair, pin),) = ((p, r) for p, r in keys.pins().items() if p[0] == shape.digest)
+    found = keys.verifying_keys(shape, pair[1], tmp_path / "cache")
+    assert hashlib.sha256(found.vk.read_bytes()).hexdigest() == pin.vk
+    assert hashlib.sha256(found.settings.read_bytes()).hexdigest() == pin.settings
+    assert not found.pk.exists()
+    monkeypatch.setattr(keys, "pins", lambda: {pair: replace(pin, vk="00" * 32)})
+    with pytest.raises(EnvironmentLacks, match="damaged"):
+        keys.verifying_keys(shape, pair[1], tmp_path / "other")
