@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 
 import numpy as np
 import onnxruntime
@@ -16,15 +17,25 @@ import onnxruntime
 from benchmarks.end_to_end import smollm2
 from huref_zk.circuit.encoder import P, encode_exact, encode_float, load_encoder
 from huref_zk.circuit.graph import build_graph, input_names
-from huref_zk.circuit.shape import SALTS
+from huref_zk.circuit.shape import SALTS, Shape
 from huref_zk.fingerprint import prepare, sketch_of
 from huref_zk.quantise import integer_maps, projected
-from huref_zk.sketch import PUBLIC_SEED
+from huref_zk.sketch import PUBLIC_SEED, ics_maps
 
 
-def cosine(a: np.ndarray, b: np.ndarray) -> float:
-    a, b = (np.asarray(x, dtype=np.float64).ravel() for x in (a, b))
-    return float(a @ b / np.linalg.norm(a) / np.linalg.norm(b))
+def cosine(a: Sequence[int] | np.ndarray, b: Sequence[int] | np.ndarray) -> float:
+    x, y = (np.asarray(values, dtype=np.float64).ravel() for values in (a, b))
+    return float(x @ y / np.linalg.norm(x) / np.linalg.norm(y))
+
+
+def graph_in_floats(shape: Shape, rows: np.ndarray) -> np.ndarray:
+    """v as onnxruntime computes it from projected rows (2 P, L) without salts: float32 (512,)."""
+    salted = np.pad(rows.astype(np.float32), ((0, 0), (0, SALTS)))
+    session = onnxruntime.InferenceSession(
+        build_graph(shape, load_encoder()), providers=["CPUExecutionProvider"]
+    )
+    (v,) = session.run(["v"], {n: salted[i : i + 1] for i, n in enumerate(input_names())})
+    return v.ravel()
 
 
 def main() -> None:
@@ -33,23 +44,15 @@ def main() -> None:
     sketched = sketch_of(prepared, PUBLIC_SEED)
     v = encode_exact(load_encoder(), exact, prepared.shape.shift)
 
-    sides = projected(prepared.quantised, PUBLIC_SEED, P)
-    rows = np.concatenate(sides).astype(np.float32)
-    rows = np.concatenate([rows, np.zeros((2 * P, SALTS), dtype=np.float32)], axis=1)
-    session = onnxruntime.InferenceSession(
-        build_graph(prepared.shape, load_encoder()), providers=["CPUExecutionProvider"]
-    )
-    feed = {name: rows[i : i + 1] for i, name in enumerate(input_names())}
-    (real,) = session.run(["v"], feed)
-
-    by_map = [cosine(np.array(m, dtype=float), s) for m, s in zip(exact, sketched, strict=True)]
+    rows = np.concatenate(projected(prepared.quantised, PUBLIC_SEED, P))
+    real = graph_in_floats(prepared.shape, rows)
+    floats = encode_float(load_encoder(), sketched)
+    by_map = ics_maps(np.array(exact, dtype=np.float64), sketched)
     figures = {
-        "ics_of_quantised_to_float_sketch": float(np.mean(by_map)),
-        "least_of_a_map": min(by_map),
-        "cosine_of_v_to_onnxruntime": cosine(np.array(v, dtype=float), real),
-        "cosine_of_v_to_float_sketch_and_encoder": cosine(
-            np.array(v, dtype=float), encode_float(load_encoder(), sketched)
-        ),
+        "ics_of_quantised_to_float_sketch": float(by_map.mean()),
+        "least_of_a_map": float(by_map.min()),
+        "cosine_of_v_to_onnxruntime": cosine(v, real),
+        "cosine_of_v_to_float_sketch_and_encoder": cosine(v, floats),
     }
     print(json.dumps(figures, indent=1))
 

@@ -160,13 +160,14 @@ def choose_tokens(
     if token_ids is None:
         special = model.special_ids()
         size = min(vocab, model.tokenizer_size() or vocab)
-        chosen = [i for i in range(size - 1, -1, -1) if i not in special][:tokens]
-        chosen = chosen[: len(chosen) // 2 * 2][::-1]
+        rarest = [i for i in range(size - 1, -1, -1) if i not in special][:tokens]
     else:
-        chosen = [int(i) for i in token_ids][:tokens]
-        if len(set(chosen)) != len(chosen) or not all(0 <= i < vocab for i in chosen):
+        rarest = [int(i) for i in token_ids][:tokens]
+        if len(set(rarest)) != len(rarest) or not all(0 <= i < vocab for i in rarest):
             raise InputError(f"token ids must be distinct and lie in 0..{vocab - 1}")
-        chosen = chosen[: len(chosen) // 2 * 2]
+    chosen = rarest[: len(rarest) // 2 * 2]
+    if token_ids is None:
+        chosen.reverse()  # ascending ids
     if len(chosen) < 32:
         raise InputError(
             f"{model.source} leaves only {len(chosen)} usable tokens; at least 32 are needed"

@@ -46,8 +46,8 @@ def prove(
     shape = shape_of(commitment)
     if shape != prepared.shape:
         raise InputError("the commitment is one of a model of another shape")
-    keys = circuit_keys.find(shape, srs.sha256, cache)
-    if keys is None or not keys.pk.exists():
+    keys = circuit_keys.find_proving(shape, srs.sha256, cache)
+    if keys is None:
         raise EnvironmentLacks(
             f"no proving key for {shape.name} in {cache}; run 'huref-zk setup' first"
         )

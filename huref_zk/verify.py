@@ -124,7 +124,7 @@ def verify_file(
     root = expected_root(expected)
     picture = read_png(image)
     report = Report(heard=heard)
-    if not bundle.is_file():  # a pipe would block
+    if not bundle.is_file():  # a wrong argument, not a false claim
         raise InputError(f"{bundle} is not a file")
     try:
         parsed = read_bundle(bundle)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 
-import numpy as np
 import pytest
 
+from benchmarks.agreement import cosine
 from huref_zk.circuit.encoder import P, encode_exact, encode_float, load_encoder
 from huref_zk.errors import InputError
 from huref_zk.fingerprint import (
@@ -17,11 +17,6 @@ from huref_zk.fingerprint import (
 )
 from huref_zk.quantise import integer_maps
 from huref_zk.sketch import PUBLIC_SEED, ics
-
-
-def cosine(x, y) -> float:
-    x, y = np.array(x, float), np.array(y, float)
-    return float(x @ y / np.linalg.norm(x) / np.linalg.norm(y))
 
 
 @pytest.fixture(scope="module")

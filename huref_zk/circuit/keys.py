@@ -139,8 +139,8 @@ def derive(shape: Shape, srs: Srs, cache: Path, stage: Callable[[str], None] | N
     EnvironmentLacks when the result differs from the digest that the package pins.
     """
     say = stage or (lambda _: None)
-    found = find(shape, srs.sha256, cache)
-    if found is not None and found.pk.exists():
+    found = find_proving(shape, srs.sha256, cache)
+    if found is not None:
         return found
     cache.mkdir(parents=True, exist_ok=True)
     build = Path(tempfile.mkdtemp(prefix=".building-", dir=cache))
@@ -194,6 +194,12 @@ def find(shape: Shape, srs_sha256: str, cache: Path) -> Keys | None:
     if _file_digests(keys) != (record.vk, record.settings):
         raise EnvironmentLacks(f"the keys in {folder} are damaged; delete that folder")
     return keys
+
+
+def find_proving(shape: Shape, srs_sha256: str, cache: Path) -> Keys | None:
+    """As find, but only keys that can prove as well."""
+    keys = find(shape, srs_sha256, cache)
+    return keys if keys is not None and keys.pk.exists() else None
 
 
 def verifying_keys(shape: Shape, srs_sha256: str, cache: Path) -> Keys:

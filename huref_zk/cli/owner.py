@@ -69,10 +69,11 @@ def setup(output: Output, model: str, cache: Path, **options) -> None:
         shape = load(output, model, **options).shape
     with output.progress("structured reference string") as progress:
         srs = find_srs(shape.k, cache, make_test=True, progress=progress)
-    before = keys.find(shape, srs.sha256, cache)
-    already = before is not None and before.pk.exists()
-    with output.stages("deriving keys") as stage:
-        found = keys.derive(shape, srs, cache, stage)
+    found = keys.find_proving(shape, srs.sha256, cache)
+    already = found is not None
+    if found is None:
+        with output.stages("deriving keys") as stage:
+            found = keys.derive(shape, srs, cache, stage)
     note = [] if srs.id.kind == "ceremony" else [TEST_SETUP_NOTE]
     output.result(
         {

@@ -66,40 +66,25 @@ def image_changed(side, change):
 def other_row(chain, side):
     """<A_i> commits to a row with one entry changed."""
     point = chain.srs.lagrange(3, 1)[0]
-    return {
-        "_image": nth_call(prover._image, P * side + ROW, lambda image, *_: bn254.add(image, point))
-    }
+    return image_changed(side, lambda image, *_: bn254.add(image, point))
 
 
 def other_salt(chain, side):
     """<A_i> commits to the right row with one of its blinds changed."""
     place = chain.commitment.length + SALTS - 1
     point = chain.srs.lagrange(place, 1)[0]
-    return {
-        "_image": nth_call(prover._image, P * side + ROW, lambda image, *_: bn254.add(image, point))
-    }
+    return image_changed(side, lambda image, *_: bn254.add(image, point))
 
 
 def no_blinds(chain, side):
     """<A_i> without any blinds."""
-    return {
-        "_image": nth_call(
-            prover._image,
-            P * side + ROW,
-            lambda _, row, points, *__: bn254.msm(points, row[: len(points)]),
-        )
-    }
+    return image_changed(side, lambda _, row, points, *__: bn254.msm(points, row[: len(points)]))
 
 
 def blinds_of_the_other_side(chain, side):
+    """<A_i> with the blinds of the other side."""
     image = prover._image
-    return {
-        "_image": nth_call(
-            image,
-            P * side + ROW,
-            lambda _, row, points, tail, own: image(row, points, tail, 1 - own),
-        )
-    }
+    return image_changed(side, lambda _, row, points, tail, own: image(row, points, tail, 1 - own))
 
 
 def rows_exchanged(chain, side):

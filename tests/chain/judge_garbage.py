@@ -10,11 +10,12 @@ of the package's own ends it with a traceback.
 from __future__ import annotations
 
 import json
-import re
 import resource
 import sys
 import time
 from pathlib import Path
+
+from peak_memory import own_peak
 
 from huref_zk.errors import HurefError, StepFailed
 from huref_zk.verify import Policy, verify_file
@@ -36,17 +37,9 @@ def main() -> None:
         except HurefError as e:
             outcomes[path.name] = type(e).__name__
         seconds[path.name] = time.monotonic() - start
+    own = own_peak() / 2**20
     children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
-    print(json.dumps({"outcomes": outcomes, "seconds": seconds, "mb": [own_peak(), children]}))
-
-
-def own_peak() -> float:
-    """Peak resident MB of this process; ru_maxrss would count what its parent had at the fork."""
-    if sys.platform != "linux":
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-    found = re.search(r"VmHWM:\s*(\d+) kB", Path("/proc/self/status").read_text())
-    assert found is not None
-    return int(found[1]) / 1024
+    print(json.dumps({"outcomes": outcomes, "seconds": seconds, "mb": [own, children]}))
 
 
 if __name__ == "__main__":

@@ -30,6 +30,7 @@ def judged(chain, folder: Path) -> dict:
     files = [chain.commitment_file, chain.image_file, chain.cache, chain.generator_file]
     done = subprocess.run(
         [sys.executable, str(WORKER), str(folder), *map(str, files)],
+        env={**os.environ, "PYTHONPATH": str(WORKER.parents[1])},
         capture_output=True,
         text=True,
         timeout=600,

