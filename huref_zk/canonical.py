@@ -78,7 +78,7 @@ def canonicalise(
     dims = dimensions(model, family)
     ids, warnings = choose_tokens(model, dims.vocab, tokens, token_ids)
     steps = LAYERS + 1
-    E = _finite(model.rows(family.embedding, ids), family.embedding)
+    E = embed(model, family, ids)
     _report(progress, 1, steps)
     pairs, chosen = [], []
     candidates = range(dims.layers - 1, -1, -1) if layer_ids is None else _checked(layer_ids, dims)
@@ -142,7 +142,7 @@ def dimensions(model: Model, family: Family) -> Dimensions:
         layers=number("num_hidden_layers"),
         vocab=number("vocab_size"),
     )
-    _expect(model, family.embedding, (dims.vocab, dims.hidden))
+    expect(model, family.embedding, (dims.vocab, dims.hidden))
     return dims
 
 
@@ -185,8 +185,8 @@ def _layer(
 
     def weight(template: str, shape: tuple[int, ...]) -> np.ndarray:
         name = template.format(i=i)
-        _expect(model, name, shape)
-        return _finite(model.tensor(name), name)
+        expect(model, name, shape)
+        return finite(model.tensor(name), name)
 
     def gain(template: str) -> np.ndarray:
         if not fold:
@@ -200,7 +200,7 @@ def _layer(
     def folded(template: str, rows: int, gains: np.ndarray) -> np.ndarray:
         with np.errstate(over="ignore"):  # a product that overflows is refused as infinite
             product = weight(template, (rows, d)) * gains
-        return _finite(product, f"{template.format(i=i)} times the gain of its norm")
+        return finite(product, f"{template.format(i=i)} times the gain of its norm")
 
     g, h = gain(family.attention_norm), gain(family.ffn_norm)
     q = folded(family.q, width, g)
@@ -210,6 +210,19 @@ def _layer(
     up = folded(family.up, dims.ffn, h)
     down = weight(family.down, (d, dims.ffn))
     return np.concatenate([q.T, v.T, up.T], axis=1), np.concatenate([k.T, o, down], axis=1)
+
+
+def layer_pair(
+    model: Model, family: Family, dims: Dimensions, i: int, fold: bool = True
+) -> tuple[np.ndarray, np.ndarray, tuple[int, int, int]]:
+    """(U, V, widths) of layer i: float32 (d, sum of widths) each, terms a, b, f side by side."""
+    width = dims.heads * dims.head_dim
+    return *_layer(model, family, dims, i, fold), (width, width, dims.ffn)
+
+
+def embed(model: Model, family: Family, ids: np.ndarray) -> np.ndarray:
+    """E: the embedding rows of ``ids``, float32 (K, d). InputError for non-finite ones."""
+    return finite(model.rows(family.embedding, ids), family.embedding)
 
 
 def _b(dims: Dimensions) -> slice:
@@ -228,13 +241,13 @@ def _checked(layer_ids: Sequence[int], dims: Dimensions) -> list[int]:
     return ids
 
 
-def _expect(model: Model, name: str, shape: tuple[int, ...]) -> None:
+def expect(model: Model, name: str, shape: tuple[int, ...]) -> None:
     found = model.shape(name)
     if tuple(found) != tuple(shape):
         raise InputError(f"{model.source}: {name} has shape {found}, its config implies {shape}")
 
 
-def _finite(values: np.ndarray, name: str) -> np.ndarray:
+def finite(values: np.ndarray, name: str) -> np.ndarray:
     if not math.isfinite(float(np.abs(values).sum(dtype=np.float64))):
         raise InputError(f"{name} holds NaN or infinite weights")
     return values

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from huref_zk.errors import InputError
+from huref_zk.load.model import Model
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class Family:
     down: str
     attention_norm: str
     ffn_norm: str
+    gate: str | None = None
     norm_offset: float = 0.0
     ffn_key: str = "intermediate_size"
     kv_heads_key: str | None = "num_key_value_heads"
@@ -50,6 +52,7 @@ FAMILIES = (
         o=_LLAMA + "self_attn.o_proj.weight",
         up=_LLAMA + "mlp.up_proj.weight",
         down=_LLAMA + "mlp.down_proj.weight",
+        gate=_LLAMA + "mlp.gate_proj.weight",
         attention_norm=_LLAMA + "input_layernorm.weight",
         ffn_norm=_LLAMA + "post_attention_layernorm.weight",
     ),
@@ -79,3 +82,8 @@ def family_of(config: dict) -> Family:
             return family
     known = ", ".join(t for f in FAMILIES for t in f.model_types)
     raise InputError(f"architecture {str(model_type)[:40]!r} is not supported; known are: {known}")
+
+
+def family_for(model: Model) -> Family:
+    """The entry that reads ``model``. InputError when there is none."""
+    return family_of(model.config)

@@ -22,6 +22,12 @@ COMMANDS = {
     "render": ("huref_zk.cli.image", "render"),
     "sheet": ("huref_zk.cli.image", "sheet"),
     "demo": ("huref_zk.cli.demo", "demo"),
+    "experiment": ("huref_zk.cli.experiment", "experiment"),
+    "open": ("huref_zk.cli.opening", "open_command"),
+    "check-opening": ("huref_zk.cli.opening", "check_opening"),
+    "recommit": ("huref_zk.cli.opening", "recommit"),
+    "audit-inference": ("huref_zk.cli.audit", "audit_inference"),
+    "check-audit": ("huref_zk.cli.audit", "check_audit"),
 }
 
 

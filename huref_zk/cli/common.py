@@ -57,6 +57,21 @@ class Output:
             yield lambda done, total: bar.update(task, completed=done, total=total)
 
     @contextlib.contextmanager
+    def tasks(self, what: str) -> Iterator[Callable[[str, int, int], None]]:
+        """As progress, for work whose parts have names; yields ``callback(part, done, total)``."""
+        heard = ""
+        with self.progress(what) as update:
+
+            def enter(part: str, done: int, total: int) -> None:
+                nonlocal heard
+                if part != heard:
+                    heard = part
+                    self.say(f"{what}: {part}")
+                update(done, total)
+
+            yield enter
+
+    @contextlib.contextmanager
     def stages(self, what: str) -> Iterator[Callable[[str], None]]:
         """As progress, for work of unknown length in named steps; yields ``callback(step)``."""
         console = Console(stderr=True)

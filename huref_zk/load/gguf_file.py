@@ -124,3 +124,9 @@ class GgufFile(Model):
     def tokenizer_size(self) -> int | None:
         tokens = self._field("tokenizer.ggml.tokens")
         return len(tokens) if tokens else None
+
+    def vocabulary(self) -> dict[str, int] | None:
+        tokens, special = self._field("tokenizer.ggml.tokens"), self.special_ids()
+        if not tokens:
+            return None
+        return {str(text): i for i, text in enumerate(tokens) if i not in special}

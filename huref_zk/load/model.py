@@ -44,6 +44,10 @@ class Model(ABC):
         """How many ids the tokenizer knows, when that is known."""
         return None
 
+    def vocabulary(self) -> dict[str, int] | None:
+        """Token text -> id of the tokens that stand for text, when the tokenizer is known."""
+        return None
+
 
 def read_json(path: Path, limit: int = MAX_JSON) -> dict:
     """A JSON object of at most ``limit`` bytes. Raises InputError."""
@@ -77,6 +81,24 @@ def tokenizer_facts(folder: Path) -> tuple[frozenset[int], int | None]:
     elif isinstance(vocab, list):  # unigram: a list of [piece, score]
         ids.append(len(vocab) - 1)
     return frozenset(special), (max(ids) + 1 if ids else None)
+
+
+def tokenizer_vocabulary(folder: Path) -> dict[str, int] | None:
+    """Token text -> id from a folder's tokenizer.json, without added tokens; None without one."""
+    path = folder / "tokenizer.json"
+    inner = read_json(path, MAX_TOKENIZER).get("model") if path.exists() else None
+    vocab = inner.get("vocab") if isinstance(inner, dict) else None
+    if isinstance(vocab, list):  # unigram: a list of [piece, score]
+        pieces = (item[0] if isinstance(item, list) and item else None for item in vocab)
+        vocab = {piece: i for i, piece in enumerate(pieces)}
+    if not isinstance(vocab, dict):
+        return None
+    special = tokenizer_facts(folder)[0]
+    return {
+        text: i
+        for text, i in vocab.items()
+        if isinstance(text, str) and type(i) is int and i >= 0 and i not in special
+    }
 
 
 def runs(ids: np.ndarray) -> list[tuple[int, int]]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from huref_zk.errors import EnvironmentLacks, InputError
-from huref_zk.load.model import Model, read_json, tokenizer_facts
+from huref_zk.load.model import Model, read_json, tokenizer_facts, tokenizer_vocabulary
 
 
 class PickledFolder(Model):
@@ -55,3 +55,6 @@ class PickledFolder(Model):
 
     def tokenizer_size(self) -> int | None:
         return tokenizer_facts(self.folder)[1]
+
+    def vocabulary(self) -> dict[str, int] | None:
+        return tokenizer_vocabulary(self.folder)

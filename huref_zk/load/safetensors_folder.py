@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from huref_zk.errors import EnvironmentLacks, InputError
-from huref_zk.load.model import MAX_TENSOR, Model, read_json, runs, tokenizer_facts
+from huref_zk.load.model import MAX_TENSOR, Model, read_json, runs, tokenizer_facts, tokenizer_vocabulary
 
 MAX_INDEX = 16 << 20  # ten thousands of tensors, as mixtures of experts have
 FLOATS = ("F64", "F32", "F16", "BF16")
@@ -94,3 +94,6 @@ class SafetensorsFolder(Model):
 
     def tokenizer_size(self) -> int | None:
         return tokenizer_facts(self.folder)[1]
+
+    def vocabulary(self) -> dict[str, int] | None:
+        return tokenizer_vocabulary(self.folder)

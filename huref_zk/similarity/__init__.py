@@ -1,0 +1,1 @@
+"""Comparing models: which tokens, which layers, how alike, and how surprising that is."""

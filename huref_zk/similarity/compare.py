@@ -1,0 +1,291 @@
+"""Which model is this one's base? Two models, or saved fingerprints, compared.
+
+    1 tokens      rows of the two embeddings that belong together
+    2 sketches    every layer of both, 3 maps of 32 x 32 each; of one also with shuffled tokens
+    3 matching    of the layers, in order; its score is what the verdict is about
+    4 exact ICS   over all tokens, for the last two matched layers, in the variants of variants.py
+    5 PCS         of the raw parameters of what was matched
+    6 verdict     by the nulls of null.py
+
+Steps 4 and 5, and the shuffles of 2, need the weights; of saved fingerprints they are left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from huref_zk.canonical import dimensions
+from huref_zk.errors import InputError
+from huref_zk.families import family_for
+from huref_zk.load import open_model
+from huref_zk.load.model import Model
+from huref_zk.similarity.layers import (
+    Opened,
+    layer_ics,
+    layer_sketches,
+    matched_score,
+    rows_of,
+)
+from huref_zk.similarity.null import Null, Verdict, fit, judge
+from huref_zk.similarity.parameters import parameter_cosine
+from huref_zk.similarity.saved import Saved, read_fingerprint
+from huref_zk.similarity.tokens import MISSING, common_tokens, ids_in
+from huref_zk.similarity.variants import VARIANTS, exact_ics
+from huref_zk.sketch import PUBLIC_SEED
+
+SHUFFLES = 32
+EXACT_LAYERS = 2
+SKETCH_P = 16
+"""Rows of the published fingerprint's sketch: a sketch of p = 32 holds it as its first rows."""
+TERM_NAMES = ("qk", "vo", "ffn")
+REARRANGED = 0.1
+"""Training moves the maps, products of parameters, further than the parameters: ICS below PCS. A
+matched score above PCS by this much means that somebody rearranged the parameters."""
+
+Stage = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of the two: an opened model with its tokens' ids, or a saved fingerprint."""
+
+    name: str
+    model: Model | None
+    saved: Saved | None
+
+
+@dataclass(frozen=True)
+class LayerIcs:
+    """ICS of one matched pair of layers (numbers in a and b), in the order of TERM_NAMES."""
+
+    a: int
+    b: int
+    terms: tuple[float, float, float]
+
+    @property
+    def mean(self) -> float:
+        return sum(self.terms) / 3
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """score: see layers.matched_score; matrix: float64 (n, m, 3), sketched ICS of every two layers;
+    variants: exact ICS by variant, and "sketch" (p = 16), of the last two matched layers; pcs: None
+    when it has no meaning; shuffled: the null of shuffled tokens, None without a model to shuffle;
+    tokens: how many, and whether they were found by "text" or "number"."""
+
+    a: str
+    b: str
+    tokens: int
+    tokens_by: str
+    score: float
+    pairs: tuple[tuple[int, int], ...]
+    matrix: np.ndarray
+    variants: dict[str, tuple[LayerIcs, ...]]
+    pcs: float | None
+    rearranged: bool
+    shuffled: Null | None
+    verdict: Verdict
+
+    def overall(self, variant: str) -> float | None:
+        """Mean ICS of a variant, None where it was not computed or nothing matched."""
+        rows = self.variants.get(variant, ())
+        return sum(row.mean for row in rows) / len(rows) if rows else None
+
+    def describe(self) -> dict:
+        """Everything but the matrix, for JSON."""
+        return {
+            "a": self.a,
+            "b": self.b,
+            "tokens": {"count": self.tokens, "by": self.tokens_by},
+            "score": self.score,
+            "matched_layers": [list(pair) for pair in self.pairs],
+            "ics": {
+                name: {
+                    "overall": self.overall(name),
+                    "layers": [
+                        {"a": r.a, "b": r.b, **dict(zip(TERM_NAMES, r.terms, strict=True))}
+                        for r in rows
+                    ],
+                }
+                for name, rows in self.variants.items()
+            },
+            "pcs": self.pcs,
+            "rearranged": self.rearranged,
+            "shuffled": None if self.shuffled is None else asdict(self.shuffled),
+            "verdict": asdict(self.verdict),
+        }
+
+
+def open_side(ref: str, *, revision: str | None = None, allow_pickle: bool = False) -> Side:
+    """A `.hzf` file or a model reference as open_model takes it. InputError."""
+    if Path(ref).suffix == ".hzf" and Path(ref).is_file():
+        saved = read_fingerprint(Path(ref))
+        return Side(saved.name, None, saved)
+    return Side(ref, open_model(ref, revision=revision, allow_pickle=allow_pickle), None)
+
+
+def compare(a: Side, b: Side, stage: Stage | None = None) -> Comparison:
+    """Compare two sides. ``stage`` hears (what, done, total). InputError when they cannot be."""
+    if a.model is None and b.model is not None:
+        return _mirrored(compare(b, a, stage))
+    if a.model is None:
+        return _of_saved(a, b)
+    if b.model is None:
+        assert b.saved is not None
+        return _with_saved(a, b.saved, stage)
+    return _of_models(a, b, stage)
+
+
+def _of_models(a: Side, b: Side, stage: Stage | None) -> Comparison:
+    assert a.model is not None and b.model is not None
+    families = [family_for(side.model) for side in (a, b)]
+    sizes = [dimensions(s.model, f) for s, f in zip((a, b), families, strict=True)]
+    *ids, by = common_tokens(a.model, sizes[0].vocab, b.model, sizes[1].vocab)
+    opened = [
+        Opened(side.model, f, d, rows_of(side.model, f, i))
+        for side, f, d, i in zip((a, b), families, sizes, ids, strict=True)
+    ]
+    x, _ = layer_sketches(opened[0], PUBLIC_SEED, progress=_of(stage, f"sketching {a.name}"))
+    y, shuffled = layer_sketches(
+        opened[1],
+        PUBLIC_SEED,
+        shuffles=_shuffles(len(ids[0])),
+        progress=_of(stage, f"sketching {b.name}"),
+    )
+    matrix = layer_ics(x, y)
+    score, pairs = matched_score(matrix)
+    sides = [(o.model, o.family, o.dims, i) for o, i in zip(opened, ids, strict=True)]
+    last = pairs[-EXACT_LAYERS:]
+    variants = {"sketch": _sketched(x, y, last)}
+    for done, variant in enumerate(VARIANTS):
+        _tell(stage, "exact ICS", done, len(VARIANTS))
+        variants[variant] = _rows(last, exact_ics(sides[0], sides[1], last, variant))
+    pcs = parameter_cosine(sides[0], sides[1], pairs, _of(stage, "parameters"))
+    return _conclude(a, b, len(ids[0]), by, matrix, score, pairs, variants, pcs, _null(x, shuffled))
+
+
+def _with_saved(a: Side, b: Saved, stage: Stage | None) -> Comparison:
+    """A model against a saved fingerprint: the model is sketched over the fingerprint's tokens."""
+    assert a.model is not None
+    family = family_for(a.model)
+    dims = dimensions(a.model, family)
+    ids = ids_in(a.model, dims.vocab, b.tokens)
+    opened = Opened(a.model, family, dims, rows_of(a.model, family, ids))
+    p = b.maps.shape[-1]
+    x, shuffled = layer_sketches(
+        opened, b.seed, p, _shuffles(len(ids)), _of(stage, f"sketching {a.name}")
+    )
+    matrix = layer_ics(x, b.maps)
+    score, pairs = matched_score(matrix)
+    by = "number" if b.tokens.texts is None or a.model.vocabulary() is None else "text"
+    found = int((ids != MISSING).sum())
+    variants = {"sketch": _sketched(x, b.maps, pairs[-EXACT_LAYERS:])}
+    other = Side(b.name, None, b)
+    null = _null(b.maps, shuffled)
+    return _conclude(a, other, found, by, matrix, score, pairs, variants, None, null)
+
+
+def _of_saved(a: Side, b: Side) -> Comparison:
+    x, y = a.saved, b.saved
+    assert x is not None and y is not None
+    same = (x.seed, x.maps.shape[2:]) == (y.seed, y.maps.shape[2:])
+    texts = x.tokens.texts is not None and y.tokens.texts is not None
+    if texts:
+        same &= x.tokens.texts == y.tokens.texts
+    else:
+        same &= np.array_equal(x.tokens.ids, y.tokens.ids)
+    if not same:
+        raise InputError(
+            f"{a.name} and {b.name} were fingerprinted over different tokens; "
+            "give one of the two as a model, so that its tokens can be matched to the other's"
+        )
+    matrix = layer_ics(x.maps, y.maps)
+    score, pairs = matched_score(matrix)
+    variants = {"sketch": _sketched(x.maps, y.maps, pairs[-EXACT_LAYERS:])}
+    by = "text" if texts else "number"
+    return _conclude(a, b, len(x.tokens.ids), by, matrix, score, pairs, variants, None, None)
+
+
+def _null(fixed: np.ndarray, shuffled: np.ndarray) -> Null:
+    """The null of scores between ``fixed`` (n, 3, p, p) and shuffled ones (s, m, 3, p, p)."""
+    return fit([matched_score(layer_ics(fixed, maps))[0] for maps in shuffled])
+
+
+def _conclude(
+    a: Side,
+    b: Side,
+    tokens: int,
+    by: str,
+    matrix: np.ndarray,
+    score: float,
+    pairs: tuple[tuple[int, int], ...],
+    variants: dict[str, tuple[LayerIcs, ...]],
+    pcs: float | None,
+    null: Null | None,
+) -> Comparison:
+    verdict = judge(score, null)
+    rearranged = verdict.word == "related" and pcs is not None and pcs < score - REARRANGED
+    return Comparison(
+        a=a.name,
+        b=b.name,
+        tokens=tokens,
+        tokens_by=by,
+        score=score,
+        pairs=pairs,
+        matrix=matrix,
+        variants=variants,
+        pcs=pcs,
+        rearranged=rearranged,
+        shuffled=null,
+        verdict=verdict,
+    )
+
+
+def _sketched(x: np.ndarray, y: np.ndarray, pairs) -> tuple[LayerIcs, ...]:
+    small = (maps[..., :SKETCH_P, :SKETCH_P] for maps in (x, y))
+    matrix = layer_ics(*small)
+    return _rows(pairs, np.array([matrix[pair] for pair in pairs]))
+
+
+def _rows(pairs, terms: np.ndarray) -> tuple[LayerIcs, ...]:
+    return tuple(
+        LayerIcs(i, j, (float(t[0]), float(t[1]), float(t[2])))
+        for (i, j), t in zip(pairs, terms, strict=True)
+    )
+
+
+def _shuffles(count: int) -> np.ndarray:
+    """The same SHUFFLES orders of ``count`` tokens every time."""
+    rng = np.random.default_rng(1)
+    return np.array([rng.permutation(count) for _ in range(SHUFFLES)])
+
+
+def _mirrored(c: Comparison) -> Comparison:
+    """The same comparison with a and b in the other places."""
+    return Comparison(
+        **{
+            **vars(c),
+            "a": c.b,
+            "b": c.a,
+            "pairs": tuple((j, i) for i, j in c.pairs),
+            "matrix": c.matrix.swapaxes(0, 1),
+            "variants": {
+                name: tuple(LayerIcs(r.b, r.a, r.terms) for r in rows)
+                for name, rows in c.variants.items()
+            },
+        }
+    )
+
+
+def _of(stage: Stage | None, what: str) -> Callable[[int, int], None]:
+    return lambda done, total: _tell(stage, what, done, total)
+
+
+def _tell(stage: Stage | None, what: str, done: int, total: int) -> None:
+    if stage is not None:
+        stage(what, done, total)
