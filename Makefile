@@ -8,13 +8,25 @@ TORCH ?= torch==2.13.0
 # Libraries that keep caches and settings of their own keep them here, too.
 CONTAINED := XDG_CACHE_HOME=$(CURDIR)/$(VENV)/cache XDG_CONFIG_HOME=$(CURDIR)/$(VENV)/config
 
-.PHONY: demo test lint circuits bench clean
+.PHONY: demo test soundness soundness-heavy soundness-table lint circuits bench clean
 
 demo: $(VENV)/.demo
 	$(CONTAINED) $(BIN)/huref-zk demo
 
 test: $(VENV)/.test
 	$(CONTAINED) $(BIN)/python -m pytest tests
+
+# Trying to break the verifier: the light half, both halves, and the table of docs/soundness.md.
+soundness: $(VENV)/.test
+	$(CONTAINED) $(BIN)/python -m pytest soundness
+
+soundness-heavy: $(VENV)/.test
+	$(CONTAINED) $(BIN)/python -m pytest soundness --heavy
+
+soundness-table: $(VENV)/.test
+	$(CONTAINED) $(BIN)/python -m pytest soundness tests/chain --heavy --rows soundness/rows.json \
+	  --ignore tests/chain/test_real_llm.py
+	$(BIN)/python -m soundness.table
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .

@@ -80,7 +80,7 @@ def write_bundle(path: Path, bundle: Bundle) -> None:
     sections = [bundle.commitment, bundle.projection, v, bundle.proof]
     lengths = {f"{n}_bytes": len(s) for n, s in zip(SECTIONS, sections, strict=True)}
     header = {**bundle.header, "format": FORMAT, **lengths}
-    _check_header(header)
+    check_header(header, FIELDS, FORMAT)
     write_container(path, MAGIC, header, sections)
 
 
@@ -97,15 +97,16 @@ def parse_bundle(data: bytes) -> Bundle:
 
 
 def _section_lengths(header: dict) -> list[int]:
-    _check_header(header)
+    check_header(header, FIELDS, FORMAT)
     return [header[f"{name}_bytes"] for name in SECTIONS]
 
 
-def _check_header(header: dict) -> None:
+def check_header(header: dict, fields: dict[str, tuple[type, int]], form: str) -> None:
+    """InputError unless ``header`` has exactly ``fields``, each within bounds, and the format."""
     for name in header:
-        if name not in FIELDS:
+        if name not in fields:
             raise InputError(f"the bundle's header has an unknown field {name[:40]!r}")
-    for name, (kind, bound) in FIELDS.items():
+    for name, (kind, bound) in fields.items():
         value = header.get(name)
         if type(value) is not kind:
             raise InputError(f"the bundle's header lacks {name}, or it is no {kind.__name__}")
@@ -117,8 +118,8 @@ def _check_header(header: dict) -> None:
             len(value) <= 64 and value.isascii() and value.isprintable()
         ):
             raise InputError(f"the bundle's {name} is not up to 64 printable ASCII characters")
-    if header["format"] != FORMAT:
-        raise InputError(f"this program reads {FORMAT!r}, not {header['format']!r}")
+    if header["format"] != form:
+        raise InputError(f"this program reads {form!r}, not {header['format']!r}")
 
 
 def _is_hex(text: str) -> bool:

@@ -4,24 +4,35 @@ Each invariant map of HuRef (section 4.2) is written X U V^T X^T with X the embe
 tokens:
 
     a: U = (Wq G)^T, V = (Wk G)^T        G = diag(gain of the norm before)
-    b: U = (Wv G)^T, V = Wo
-    f: U = (Wup G)^T, V = Wdown
+    b: U = (Wv G)^T, V = P Wo            P = diag(gain of a norm on the block's output)
+    f: U = (Wup G)^T, V = P Wdown
 
 with weights as nn.Linear stores them, (out, in). Keys and values of grouped heads are repeated
-head by head, as Hugging Face's repeat_kv does. Folding the gains makes the form blind to how a
-checkpoint splits scale between norms and weights.
+head by head, as Hugging Face's repeat_kv does; the experts of a mixture stand side by side, so that
+their order does not matter. Folding the gains makes the form blind to how a checkpoint splits scale
+between norms and weights. Queries and keys that are normalised lose their scale first.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from huref_zk.errors import InputError
-from huref_zk.families import Family, family_of
+from huref_zk.families import Family, family_for
+from huref_zk.layers import (
+    Dimensions,
+    dimensions,
+    expect,
+    ffn_blocks,
+    finite,
+    gain,
+    qk_gain,
+    read_attention,
+    read_block,
+)
 from huref_zk.load.model import Model
 
 LAYERS = 2
@@ -46,19 +57,6 @@ class Canonical:
     warnings: tuple[str, ...] = field(default=())
 
 
-@dataclass(frozen=True)
-class Dimensions:
-    """A model's sizes: d, heads, kv heads, head dimension, FFN width, layers, vocabulary."""
-
-    hidden: int
-    heads: int
-    kv_heads: int
-    head_dim: int
-    ffn: int
-    layers: int
-    vocab: int
-
-
 def canonicalise(
     model: Model,
     *,
@@ -66,41 +64,45 @@ def canonicalise(
     tokens: int = TOKENS,
     token_ids: Sequence[int] | None = None,
     fold_norms: bool = True,
+    family: Family | None = None,
     progress: Progress | None = None,
 ) -> Canonical:
     """The canonical form of ``model``; only E and the chosen layers are read.
 
     layer_ids: default the last two whose output is not zero. tokens: K when token_ids is not given:
-    the vocabulary's last K regular ids. fold_norms=False gives the paper's plain terms.
-    Raises InputError for unknown architectures, missing or misshapen tensors, non-finite weights.
+    the vocabulary's last K regular ids. fold_norms=False gives the paper's plain terms. family: how
+    to read the model, default the table's entry for its config. Raises InputError for unknown
+    architectures, missing or misshapen tensors, non-finite weights, layers of different widths.
     """
-    family = family_of(model.config)
+    family = family_for(model) if family is None else family
     dims = dimensions(model, family)
     ids, warnings = choose_tokens(model, dims.vocab, tokens, token_ids)
     steps = LAYERS + 1
-    E = embed(model, family, ids)
+    E = embed(model, family, ids, fold_norms)
     _report(progress, 1, steps)
-    pairs, chosen = [], []
+    chosen: dict[int, tuple[np.ndarray, np.ndarray, tuple[int, int, int]]] = {}
     candidates = range(dims.layers - 1, -1, -1) if layer_ids is None else _checked(layer_ids, dims)
     for i in candidates:
-        pair = _layer(model, family, dims, i, fold_norms)
-        if layer_ids is None and not (np.any(pair[1][:, _b(dims)]) or np.any(pair[1][:, _f(dims)])):
+        pair = layer_pair(model, family, dims, i, fold_norms)
+        if layer_ids is None and not np.any(pair[1][:, dims.width :]):
             continue  # a block that adds nothing must not hide the ones below it
-        chosen.append(i)
-        pairs.append(pair)
-        _report(progress, 1 + len(pairs), steps)
-        if len(pairs) == LAYERS:
+        chosen[i] = pair
+        _report(progress, 1 + len(chosen), steps)
+        if len(chosen) == LAYERS:
             break
-    if len(pairs) < LAYERS:
+    if len(chosen) < LAYERS:
         raise InputError(f"{model.source} has fewer than {LAYERS} layers that are not zero")
-    order = np.argsort(chosen)
-    width = dims.heads * dims.head_dim
+    order = tuple(sorted(chosen))
+    Us, Vs, widths = zip(*(chosen[i] for i in order), strict=True)
+    if len(set(widths)) > 1:
+        told = " and ".join(f"{i} has {w}" for i, w in zip(order, widths, strict=True))
+        raise InputError(f"{model.source}: layer {told} columns; choose layers of equal widths")
     return Canonical(
         E=E,
-        U=tuple(pairs[j][0] for j in order),
-        V=tuple(pairs[j][1] for j in order),
-        widths=(width, width, dims.ffn),
-        layer_ids=tuple(chosen[j] for j in order),
+        U=Us,
+        V=Vs,
+        widths=widths[0],
+        layer_ids=order,
         token_ids=ids,
         facts={
             "architecture": family.name,
@@ -108,42 +110,12 @@ def canonicalise(
             "heads": dims.heads,
             "kv_heads": dims.kv_heads,
             "head_dim": dims.head_dim,
-            "ffn": dims.ffn,
+            "ffn": widths[0][2],
             "layers_total": dims.layers,
             "vocab_size": dims.vocab,
         },
         warnings=warnings,
     )
-
-
-def dimensions(model: Model, family: Family) -> Dimensions:
-    """Sizes from the config, checked against the embedding's shape. Raises InputError."""
-    config = model.config
-
-    def number(key: str, default: int | None = None) -> int:
-        value = config.get(key)
-        value = default if value is None else value
-        if type(value) is not int or not 0 < value < 1 << 24:
-            raise InputError(
-                f"{model.source}: config says {key} = {value!r}; a positive number is needed"
-            )
-        return value
-
-    hidden, heads = number("hidden_size"), number("num_attention_heads")
-    kv_heads = number(family.kv_heads_key, heads) if family.kv_heads_key else heads
-    if heads % kv_heads:
-        raise InputError(f"{model.source}: {heads} heads do not divide into {kv_heads} kv heads")
-    dims = Dimensions(
-        hidden=hidden,
-        heads=heads,
-        kv_heads=kv_heads,
-        head_dim=number("head_dim", hidden // heads),
-        ffn=number(family.ffn_key),
-        layers=number("num_hidden_layers"),
-        vocab=number("vocab_size"),
-    )
-    expect(model, family.embedding, (dims.vocab, dims.hidden))
-    return dims
 
 
 def choose_tokens(
@@ -177,61 +149,101 @@ def choose_tokens(
     return np.array(chosen, dtype=np.int64), tuple(warnings)
 
 
-def _layer(
-    model: Model, family: Family, dims: Dimensions, i: int, fold: bool
-) -> tuple[np.ndarray, np.ndarray]:
-    """(U, V) of one layer, each float32 (d, H_a + H_b + H_f)."""
-    d, width, kv_width = dims.hidden, dims.heads * dims.head_dim, dims.kv_heads * dims.head_dim
+def embed(model: Model, family: Family, ids: np.ndarray, fold: bool = True) -> np.ndarray:
+    """Embeddings E of token ids, float32 (K, d), as the first layer's readers see them.
 
-    def weight(template: str, shape: tuple[int, ...]) -> np.ndarray:
-        name = template.format(i=i)
-        expect(model, name, shape)
-        return finite(model.tensor(name), name)
-
-    def gain(template: str) -> np.ndarray:
-        if not fold:
-            return np.ones(d, dtype=np.float32)
-        return weight(template, (d,)) + np.float32(family.norm_offset)
-
-    def per_head(w: np.ndarray) -> np.ndarray:  # (kv_heads * head_dim, d) -> (heads * head_dim, d)
-        grouped = w.reshape(dims.kv_heads, dims.head_dim, d)
-        return np.repeat(grouped, dims.heads // dims.kv_heads, axis=0).reshape(width, d)
-
-    def folded(template: str, rows: int, gains: np.ndarray) -> np.ndarray:
-        with np.errstate(over="ignore"):  # a product that overflows is refused as infinite
-            product = weight(template, (rows, d)) * gains
-        return finite(product, f"{template.format(i=i)} times the gain of its norm")
-
-    g, h = gain(family.attention_norm), gain(family.ffn_norm)
-    q = folded(family.q, width, g)
-    k = per_head(folded(family.k, kv_width, g))
-    v = per_head(folded(family.v, kv_width, g))
-    o = weight(family.o, (d, width))
-    up = folded(family.up, dims.ffn, h)
-    down = weight(family.down, (d, dims.ffn))
-    return np.concatenate([q.T, v.T, up.T], axis=1), np.concatenate([k.T, o, down], axis=1)
+    A LayerNorm on the embeddings is applied. Where norms subtract the mean (``layer_norm``), so do
+    we, row by row: a constant added along the all-ones direction, to the embeddings or to anything
+    that writes to the residual stream or reads it behind a norm, changes nothing in such a model;
+    with centred rows it changes no map either, since E 1 = 0. fold=False gives the plain rows. A
+    factor common to all rows, as Gemma has, drops out of every likeness and is not applied.
+    Raises InputError for non-finite rows.
+    """
+    E = finite(model.rows(family.embedding, ids), family.embedding)
+    if not fold:
+        return E
+    if family.embedding_norm is not None:
+        E = _layer_normed(model, family.embedding_norm, E)
+    if family.layer_norm:
+        E = E - E.mean(axis=1, keepdims=True, dtype=np.float64).astype(np.float32)
+    return E
 
 
 def layer_pair(
     model: Model, family: Family, dims: Dimensions, i: int, fold: bool = True
 ) -> tuple[np.ndarray, np.ndarray, tuple[int, int, int]]:
-    """(U, V, widths) of layer i: float32 (d, sum of widths) each, terms a, b, f side by side."""
-    width = dims.heads * dims.head_dim
-    return *_layer(model, family, dims, i, fold), (width, width, dims.ffn)
+    """(U, V, widths) of layer i: U, V float32 (d, H_a + H_b + H_f), the gains folded in.
+
+    Where norms subtract the mean, so do the columns of U and V: their part along all-ones meets
+    nothing in E (see embed) and would only cost precision. fold=False gives the plain weights.
+    Raises InputError for missing or misshapen tensors, NaN and infinities.
+    """
+    width = dims.width
+    q, k, v, o = read_attention(model, family, dims, i)
+    blocks = ffn_blocks(model, family, dims, i)
+    widths = (width, width, sum(b.width for b in blocks))
+    U, V = (np.empty((dims.hidden, sum(widths)), dtype=np.float32) for _ in range(2))
+
+    def gain_of(template: str | None) -> np.ndarray:
+        return gain(model, family, dims, template if fold else None, i)[:, None]
+
+    before, after = gain_of(family.attention_norm), gain_of(family.attention_post_norm)
+    a, b = slice(0, width), slice(width, 2 * width)
+    _fill(U, a, q.T, before, f"layer {i}'s query weight")
+    _fill(V, a, k.T, before, f"layer {i}'s key weight")
+    _fill(U, b, v.T, before, f"layer {i}'s value weight")
+    _fill(V, b, o, after, f"layer {i}'s output weight")
+    del q, k, v, o
+    before, after = gain_of(family.ffn_norm), gain_of(family.ffn_post_norm)
+    start = 2 * width
+    for block in blocks:
+        up, _, down = read_block(model, family, dims, block, gate=False)
+        columns = slice(start, start := start + block.width)
+        _fill(U, columns, up.T, before, block.up)
+        _fill(V, columns, down, after, block.down)
+        del up, down
+    if fold and family.layer_norm:
+        for W in (U, V):
+            W -= W.mean(axis=0, dtype=np.float64).astype(np.float32)
+    if fold and family.qk_norm is not None:
+        for W, norm, heads in ((U, family.q_norm, dims.heads), (V, family.k_norm, dims.kv_heads)):
+            gains = qk_gain(model, family, dims, norm, heads, i)
+            assert gains is not None
+            W[:, a] = _qk_normed(W[:, a], family, dims, gains)
+    return U, V, widths
 
 
-def embed(model: Model, family: Family, ids: np.ndarray) -> np.ndarray:
-    """E: the embedding rows of ``ids``, float32 (K, d). InputError for non-finite ones."""
-    return finite(model.rows(family.embedding, ids), family.embedding)
+def _fill(W: np.ndarray, columns: slice, part: np.ndarray, gains: np.ndarray, what: str) -> None:
+    with np.errstate(over="ignore"):  # a product that overflows is refused as infinite
+        np.multiply(part, gains, out=W[:, columns])
+    finite(W[:, columns], f"{what} times the gain of its norm")
 
 
-def _b(dims: Dimensions) -> slice:
-    width = dims.heads * dims.head_dim
-    return slice(width, 2 * width)
+def _qk_normed(W: np.ndarray, family: Family, dims: Dimensions, gains: np.ndarray) -> np.ndarray:
+    """Columns (d, H hd) of queries or keys that a norm follows: each head (or the whole) brought to
+    Frobenius norm one, since its scale changes nothing in the model; then times the norm's gains.
+    In this order scale moved from the queries' gains to the keys' changes no map either."""
+    heads = 1 if family.qk_norm == "whole" else dims.heads
+    parts = W.reshape(W.shape[0], heads, -1).astype(np.float64)
+    if family.qk_layer_norm:
+        parts -= parts.mean(axis=2, keepdims=True)
+    norms = np.sqrt(np.square(parts).sum(axis=(0, 2), keepdims=True))
+    np.divide(parts, norms, out=parts, where=norms > 0)
+    return (parts.reshape(W.shape) * gains).astype(np.float32)
 
 
-def _f(dims: Dimensions) -> slice:
-    return slice(2 * dims.heads * dims.head_dim, None)
+def _layer_normed(model: Model, name: str, E: np.ndarray) -> np.ndarray:
+    """LayerNorm of rows, in float64; its bias stands beside its weight."""
+    names = (name, name.removesuffix("weight") + "bias")
+    for each in names:
+        expect(model, each, (E.shape[1],))
+    gains, bias = (finite(model.tensor(each), each) for each in names)
+    eps = model.config.get("layer_norm_epsilon", 1e-5)
+    if not isinstance(eps, float) or not 0 <= eps < 1:
+        raise InputError(f"{model.source}: config says layer_norm_epsilon = {eps!r}")
+    centred = E - E.mean(axis=1, keepdims=True, dtype=np.float64)
+    spread = np.sqrt(np.square(centred).mean(axis=1, keepdims=True) + eps)
+    return (centred / spread * gains + bias).astype(np.float32)
 
 
 def _checked(layer_ids: Sequence[int], dims: Dimensions) -> list[int]:
@@ -239,18 +251,6 @@ def _checked(layer_ids: Sequence[int], dims: Dimensions) -> list[int]:
     if len(ids) != LAYERS or len(set(ids)) != LAYERS or not all(0 <= i < dims.layers for i in ids):
         raise InputError(f"choose {LAYERS} different layers from 0..{dims.layers - 1}, not {ids}")
     return ids
-
-
-def expect(model: Model, name: str, shape: tuple[int, ...]) -> None:
-    found = model.shape(name)
-    if tuple(found) != tuple(shape):
-        raise InputError(f"{model.source}: {name} has shape {found}, its config implies {shape}")
-
-
-def finite(values: np.ndarray, name: str) -> np.ndarray:
-    if not math.isfinite(float(np.abs(values).sum(dtype=np.float64))):
-        raise InputError(f"{name} holds NaN or infinite weights")
-    return values
 
 
 def _report(progress: Progress | None, done: int, total: int) -> None:

@@ -15,6 +15,7 @@ from huref_zk.commit.commitment import Commitment, commit, token_digest
 from huref_zk.commit.srs import Srs
 from huref_zk.container import load_json, read_bounded
 from huref_zk.errors import InputError
+from huref_zk.families import family_for
 from huref_zk.load import open_model
 from huref_zk.quantise import Quantised, integer_maps, quantise
 from huref_zk.sketch import sketch
@@ -41,6 +42,7 @@ def prepare(
     layers: tuple[int, ...] | None = None,
     tokens: Path | None = None,
     count: int = 4096,
+    map_file: Path | None = None,
     progress: Progress | None = None,
 ) -> Prepared:
     """Open, canonicalise and quantise a model. Options as on the command line. InputError."""
@@ -50,6 +52,7 @@ def prepare(
         layer_ids=layers,
         tokens=count,
         token_ids=None if tokens is None else read_token_file(tokens),
+        family=family_for(model, map_file),
         progress=progress,
     )
     shape = shape_for(canonical.widths, len(canonical.token_ids), canonical.facts["hidden_size"])

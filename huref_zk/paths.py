@@ -1,4 +1,4 @@
-"""Where shipped files and caches lie."""
+"""Where shipped files, caches and the registry lie."""
 
 from __future__ import annotations
 
@@ -21,3 +21,8 @@ def default_cache() -> Path:
     if CHECKOUT:
         return CHECKOUT / "keys" / "cache"
     return Path(platformdirs.user_cache_dir("huref-zk")) / "keys"
+
+
+def default_registry() -> Path:
+    """The user's own registry of fingerprints; not in a checkout, as it is no cache."""
+    return Path(platformdirs.user_data_dir("huref-zk")) / "registry.sqlite"

@@ -13,6 +13,7 @@ from huref_zk.bundle import Bundle
 from huref_zk.circuit import keys as circuit_keys
 from huref_zk.circuit import runner
 from huref_zk.circuit.encoder import P
+from huref_zk.circuit.shape import CircuitShape
 from huref_zk.commit.bn254 import R
 from huref_zk.commit.commitment import Commitment, serialise
 from huref_zk.commit.srs import Srs
@@ -46,11 +47,7 @@ def prove(
     shape = shape_of(commitment)
     if shape != prepared.shape:
         raise InputError("the commitment is one of a model of another shape")
-    keys = circuit_keys.find_proving(shape, srs.sha256, cache)
-    if keys is None:
-        raise EnvironmentLacks(
-            f"no proving key for {shape.name} in {cache}; run 'huref-zk setup' first"
-        )
+    keys = proving_keys(shape, srs, cache, "setup")
     say("fingerprint")
     v = fingerprint_vector(prepared, seed)
     pixels = render(v, generator)
@@ -70,6 +67,16 @@ def prove(
     return bundle, pixels
 
 
+def proving_keys(shape: CircuitShape, srs: Srs, cache: Path, command: str) -> circuit_keys.Keys:
+    """The keys of ``shape`` in ``cache``; EnvironmentLacks, naming ``command``, without them."""
+    keys = circuit_keys.find_proving(shape, srs.sha256, cache)
+    if keys is None:
+        raise EnvironmentLacks(
+            f"no proving key for {shape.name} in {cache}; run 'huref-zk {command}' first"
+        )
+    return keys
+
+
 def prove_circuit(
     rows: list[list[int]],
     v: list[int],
@@ -77,7 +84,10 @@ def prove_circuit(
     srs: Srs,
     say: Callable[[str], None],
 ) -> bytes:
-    """The Halo2 proof that ``rows`` (2 P rows, see prove_projection) encode to ``v``."""
+    """The Halo2 proof that the circuit of ``keys`` computes ``v`` from the committed ``rows``.
+
+    rows: the circuit's inputs in order, for a fingerprint the 2 P rows of prove_projection.
+    """
     with tempfile.TemporaryDirectory(prefix="huref-zk-") as name:
         folder = Path(name)
         inputs, witness, proof = (
@@ -99,7 +109,9 @@ def prove_circuit(
         (outputs,) = json.loads(witness.read_text())["outputs"]
         found = [int.from_bytes(bytes.fromhex(x), "little") for x in outputs]
         if found != [x % R for x in v]:
-            raise HurefError("the circuit computes another v than this program; please report this")
+            raise HurefError(
+                "the circuit computes another output than this program; please report this"
+            )
         say("circuit proof")
         runner.run(
             "prove",

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -72,15 +72,19 @@ class Step:
 
 @dataclass
 class Report:
-    """The steps that held so far, in order; test_setup: made under the SRS of public secret."""
+    """The steps that held so far, in order, of those in ``names``.
+
+    test_setup: made under the SRS of public secret; heard: told of each step as it holds.
+    """
 
     steps: list[Step] = field(default_factory=list)
     test_setup: bool = False
     heard: Callable[[Step], None] | None = None
+    names: tuple[str, ...] = STEPS
 
     def add(self, detail: str) -> None:
         number = len(self.steps)
-        step = Step(number, STEPS[number], detail)
+        step = Step(number, self.names[number], detail)
         self.steps.append(step)
         if self.heard is not None:
             self.heard(step)
@@ -159,19 +163,20 @@ def verify(
     commitment, columns = _parse_inside(bundle)
     report.add(f"{len(bundle.proof) + len(bundle.commitment)} bytes, well formed")
 
-    _step(1, commitment.root_hex == root, "the bundle's commitment does not have the expected root")
-    _step(1, header["root"] == root, "the bundle names another root than its own commitment has")
+    require(
+        1, commitment.root_hex == root, "the bundle's commitment does not have the expected root"
+    )
+    require(1, header["root"] == root, "the bundle names another root than its own commitment has")
     report.add(f"root {root}")
 
-    srs = _srs(commitment, header, policy, cache)
+    srs = trusted_srs(commitment, header["srs"], policy.allow_test_setup, cache)
     report.test_setup = srs.id.kind == "test"
     report.add(f"{srs.id.kind} setup {srs.id.sha256[:16]}, 2^{srs.k} rows")
 
     shape, keys = _circuit(commitment, header, srs, cache)
     report.add(f"{shape.name}, verifying key {keys.record.vk[:16]}")
 
-    base = bn254.negate(blank(srs, keys.record.unusable))
-    rows = [bn254.add(column, base) for column in columns]
+    rows = without_blank(columns, keys, srs)
     seed = bytes.fromhex(header["seed"])
     transcript = Transcript(statement_digest(header, bundle.v))
     verify_projection(
@@ -183,23 +188,24 @@ def verify(
     report.add("v is the encoding of those rows' invariant maps")
 
     ours, theirs = generator.digest, header["generator"]
-    _step(6, ours == theirs, f"made with generator {theirs[:16]}, this one is {ours[:16]}")
-    _step(6, header["render"] == render_digest(generator), "made with other rendering constants")
+    require(6, ours == theirs, f"made with generator {theirs[:16]}, this one is {ours[:16]}")
+    require(6, header["render"] == render_digest(generator), "made with other rendering constants")
     drawn = render(list(bundle.v), generator)
-    _step(
+    require(
         6, header["image"] == pixel_digest(drawn), "the bundle names another picture than v gives"
     )
-    _step(6, picture.shape == drawn.shape, f"the picture is {_size(picture)}, not {_size(drawn)}")
+    require(6, picture.shape == drawn.shape, f"the picture is {_size(picture)}, not {_size(drawn)}")
     wrong = int((picture != drawn).any(axis=2).sum())
-    _step(6, wrong == 0, f"{wrong} pixels of the picture differ from what v renders to")
+    require(6, wrong == 0, f"{wrong} pixels of the picture differ from what v renders to")
     report.add(f"{_size(drawn)} pixels equal")
 
-    _policy(commitment, seed, policy)
+    check_policy(7, commitment, seed, policy)
     report.add("seed, layers and tokens are the ones asked for")
     return report
 
 
-def _step(number: int, holds: bool, message: str) -> None:
+def require(number: int, holds: bool, message: str) -> None:
+    """Refuse the claim at step ``number``, with ``message``, unless ``holds``."""
     if not holds:
         raise StepFailed(number, message)
 
@@ -213,29 +219,46 @@ def _parse_inside(bundle: Bundle) -> tuple[Commitment, list[bn254.Point]]:
     try:
         commitment = parse_commitment(bundle.commitment)
         parse_projection(bundle.projection, commitment)
-        if len(bundle.proof) < 64 * ROWS:
-            raise InputError("the proof is too short to hold its row commitments")
-        points = [bundle.proof[i : i + 64] for i in range(0, 64 * ROWS, 64)]
-        return commitment, [bn254.decode_uncompressed(p) for p in points]
+        return commitment, opening_points(bundle.proof, ROWS)
     except InputError as e:
         raise StepFailed(0, str(e)) from e
 
 
-def _srs(commitment: Commitment, header: dict, policy: Policy, cache: Path) -> Srs:
+def opening_points(proof: bytes, count: int) -> list[bn254.Point]:
+    """The first ``count`` column commitments of a Halo2 proof. InputError if they are none."""
+    if len(proof) < 64 * count:
+        raise InputError("the proof is too short to hold its row commitments")
+    points = [proof[i : i + 64] for i in range(0, 64 * count, 64)]
+    return [bn254.decode_uncompressed(p) for p in points]
+
+
+def without_blank(
+    columns: list[bn254.Point], keys: circuit_keys.Keys, srs: Srs
+) -> list[bn254.Point]:
+    """Commitments to the columns' own entries: without the constant that ezkl adds to each."""
+    base = bn254.negate(blank(srs, keys.record.unusable))
+    return [bn254.add(column, base) for column in columns]
+
+
+def trusted_srs(commitment: Commitment, named: str, allow_test: bool, cache: Path) -> Srs:
+    """The SRS of ``commitment`` if it is one to trust and the one that the bundle names (step 2).
+
+    named: SHA-256, hex. Raises StepFailed, and EnvironmentLacks when it is not at hand.
+    """
     d = commitment.descriptor
     k, sha256 = d["domain_k"], d["srs"]["sha256"]
-    _step(2, header["srs"] == sha256, "bundle and commitment name different SRS")
+    require(2, named == sha256, "bundle and commitment name different SRS")
     kind = "test" if sha256 == test_sha256(k) else "ceremony"
     if kind == "test":
-        _step(
+        require(
             2,
-            policy.allow_test_setup,
+            allow_test,
             "made under the TEST setup, whose secret is public: anybody can forge such a proof "
             "(--allow-test-setup accepts it all the same)",
         )
     else:
-        _step(2, sha256 == ceremony_sha256(k), f"SRS {sha256[:16]} is no ceremony's that we know")
-    _step(2, d["srs"]["kind"] == kind, f"the commitment calls its {kind} SRS {d['srs']['kind']}")
+        require(2, sha256 == ceremony_sha256(k), f"SRS {sha256[:16]} is no ceremony's that we know")
+    require(2, d["srs"]["kind"] == kind, f"the commitment calls its {kind} SRS {d['srs']['kind']}")
     srs = find_test_srs(k, cache, make=True) if kind == "test" else find_srs(k, cache)
     if srs.id.sha256 != sha256:
         raise EnvironmentLacks(
@@ -252,35 +275,42 @@ def _circuit(
     except InputError as e:
         raise StepFailed(3, str(e)) from e
     ours = load_encoder().digest
-    _step(3, header["ezkl"] == EZKL_VERSION, f"made with ezkl {header['ezkl']}, not {EZKL_VERSION}")
-    _step(3, header["encoder"] == ours, f"made with another encoder than ours, {ours[:16]}")
-    _step(3, header["circuit"] == shape.digest, "names another circuit than its descriptor implies")
+    require(
+        3, header["ezkl"] == EZKL_VERSION, f"made with ezkl {header['ezkl']}, not {EZKL_VERSION}"
+    )
+    require(3, header["encoder"] == ours, f"made with another encoder than ours, {ours[:16]}")
+    require(
+        3, header["circuit"] == shape.digest, "names another circuit than its descriptor implies"
+    )
     return shape, circuit_keys.verifying_keys(shape, srs.id.sha256, cache)
 
 
 def _check_proof(bundle: Bundle, keys: circuit_keys.Keys, srs: Srs) -> None:
-    """Run ezkl's verifier, isolated, on the proof, and on the proof without its last byte.
+    check_halo2(bundle.proof, bundle.v, keys, srs)
+
+
+def check_halo2(proof: bytes, instance: Sequence[int], keys: circuit_keys.Keys, srs: Srs) -> None:
+    """Run ezkl's verifier, isolated, on the proof, and on the proof without its last byte (step 5).
 
     ezkl reads what it needs and ignores what follows: only a proof that fails when cut is exact.
-    Both run at once.
+    Both run at once. instance: the public output, signed integers. Raises StepFailed.
     """
     with ThreadPoolExecutor(2) as pool:
         whole, cut = (
-            pool.submit(_fault, proof, bundle.v, keys, srs)
-            for proof in (bundle.proof, bundle.proof[:-1])
+            pool.submit(_fault, part, instance, keys, srs) for part in (proof, proof[:-1])
         )
         fault = whole.result()
-        _step(5, fault is None, f"the Halo2 proof does not verify ({fault})")
-        _step(5, cut.result() is not None, "bytes follow the end of the Halo2 proof")
+        require(5, fault is None, f"the Halo2 proof does not verify ({fault})")
+        require(5, cut.result() is not None, "bytes follow the end of the Halo2 proof")
 
 
 def _fault(
-    proof: bytes, v: tuple[int, ...], keys: circuit_keys.Keys, srs: Srs
+    proof: bytes, instance: Sequence[int], keys: circuit_keys.Keys, srs: Srs
 ) -> HurefError | str | None:
     """What ezkl has against ``proof``, given to it in a file that we write ourselves."""
     content = {
         "protocol": None,
-        "instances": [[(x % bn254.R).to_bytes(32, "little").hex() for x in v]],
+        "instances": [[(x % bn254.R).to_bytes(32, "little").hex() for x in instance]],
         "proof": list(proof),
         "hex_proof": None,
         "split": None,
@@ -308,18 +338,21 @@ def _fault(
     return None if ok is True else "it says so"
 
 
-def _policy(commitment: Commitment, seed: bytes, policy: Policy) -> None:
+def check_policy(number: int, commitment: Commitment, seed: bytes, policy: Policy) -> None:
+    """Refuse at step ``number`` what was proven of other things than the caller asked for."""
     d = commitment.descriptor
-    _step(7, seed == policy.seed, f"proven under seed {seed.hex()}, asked for {policy.seed.hex()}")
+    require(
+        7, seed == policy.seed, f"proven under seed {seed.hex()}, asked for {policy.seed.hex()}"
+    )
     layers = policy.layers
-    _step(
-        7,
+    require(
+        number,
         layers is None or list(layers) == d["layers"],
         f"proven of layers {d['layers']}, asked for {list(layers or ())}",
     )
     digest = policy.tokens_digest
-    _step(
-        7,
+    require(
+        number,
         digest is None or digest == d["tokens"]["digest"],
         "proven over other tokens than asked for",
     )

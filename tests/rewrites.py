@@ -1,14 +1,83 @@
-"""Rewrites of a LLaMA's weights that keep its function, and for each a broken twin.
+"""Attacks that are nearly right: twins of those in huref_zk.attacks that forget to compensate.
 
-Each takes (tensors, random generator, broken) and changes the tensors in place.
+BROKEN[name](original, attacked) gives the twin of an attack: the attacked checkpoint with one part
+of it put back to what it was, or left undone. REWRITES has some of the attacks in the form that
+test_canonical.py uses: (tensors, random generator, broken) changes the tensors in place.
 """
 
 from __future__ import annotations
 
-import numpy as np
-from random_llm import FFN, HEAD_DIM, HEADS, HIDDEN, KV_HEADS, LAYERS
+from dataclasses import replace
 
-GROUP = HEADS // KV_HEADS
+import numpy as np
+from random_llm import LAYERS, llama_config
+
+from huref_zk.attacks import ATTACKS, Checkpoint
+from huref_zk.attacks.checkpoint import EMBEDDING
+
+WRITERS = ("o_proj", "down_proj")
+
+
+def with_tensors(checkpoint: Checkpoint, tensors: dict[str, np.ndarray]) -> Checkpoint:
+    return replace(checkpoint, tensors={**checkpoint.tensors, **tensors})
+
+
+def put_back(*parts: str):
+    """A twin that leaves all tensors whose name has one of ``parts`` as they were."""
+
+    def twin(original: Checkpoint, attacked: Checkpoint) -> Checkpoint:
+        names = [n for n in original.tensors if any(part in n for part in parts)]
+        assert names
+        return with_tensors(attacked, {n: original.tensors[n] for n in names})
+
+    return twin
+
+
+def shuffled_gains(original: Checkpoint, attacked: Checkpoint) -> Checkpoint:
+    """The new gains at the wrong columns."""
+    gains = {n: np.flip(w) for n, w in attacked.tensors.items() if "layernorm" in n}
+    return with_tensors(attacked, gains)
+
+
+def half_scaled(original: Checkpoint, attacked: Checkpoint) -> Checkpoint:
+    """Only half of the residual stream's coordinates scaled, as far as the embedding goes."""
+    E = attacked.tensors[EMBEDDING].copy()
+    half = E.shape[1] // 2
+    E[:, :half] = original.tensors[EMBEDDING][:, :half]
+    return with_tensors(attacked, {EMBEDDING: E})
+
+
+def busy_blocks(original: Checkpoint, attacked: Checkpoint) -> Checkpoint:
+    """The appended blocks add something after all."""
+    last = original.sizes.layers - 1
+    new = {}
+    for name in attacked.tensors:
+        number = name.split(".")[2] if ".layers." in name else ""
+        if name not in original.tensors and any(w in name for w in WRITERS):
+            new[name] = original.tensors[name.replace(f".{number}.", f".{last}.", 1)]
+    assert new
+    return with_tensors(attacked, new)
+
+
+BROKEN = {
+    "residual-permutation": put_back("norm"),
+    "residual-rotation": put_back("q_proj", "up_proj"),
+    "sign-flips": put_back("o_proj"),
+    "global-scale": half_scaled,
+    "gain-rescaling": shuffled_gains,
+    "gain-absorption": put_back("layernorm"),
+    "head-permutation": put_back("k_proj"),
+    "value-mixing": put_back("o_proj"),
+    "query-turning": put_back("k_proj"),
+    "ffn-permutation": put_back("down_proj"),
+    "ffn-scaling": put_back("down_proj"),
+    "vocabulary-renumbering": put_back("embed_tokens"),
+    "appended-blocks": busy_blocks,
+    "everything": put_back("k_proj"),
+}
+
+
+# --- for test_canonical.py --------------------------------------------------------------------
 
 
 def layers(tensors):
@@ -23,146 +92,30 @@ def layers(tensors):
         yield parts
 
 
-READERS = ("q_proj", "k_proj", "v_proj", "gate_proj", "up_proj")
-WRITERS = ("o_proj", "down_proj")
-NORM = {
-    "q_proj": "input_layernorm",
-    "k_proj": "input_layernorm",
-    "v_proj": "input_layernorm",
-    "gate_proj": "post_attention_layernorm",
-    "up_proj": "post_attention_layernorm",
-}
+def rewrite(attack: str):
+    def change(tensors, rng, broken):
+        original = Checkpoint(config=llama_config(), tensors=dict(tensors))
+        attacked = ATTACKS[attack].run(original, rng)
+        if broken:
+            attacked = BROKEN[attack](original, attacked)
+        tensors.clear()
+        tensors.update(attacked.tensors)
 
-
-def residual(t, R):
-    """The residual stream turned by R; the norms must have gain one for that."""
-    t["model.embed_tokens.weight"] = t["model.embed_tokens.weight"] @ R
-    t["lm_head.weight"] = t["lm_head.weight"] @ R
-    for p in layers(t):
-        for name in READERS:
-            t[p[name]] = t[p[name]] @ R
-        for name in WRITERS:
-            t[p[name]] = R.T @ t[p[name]]
-
-
-def fold(t, rng=None):
-    """The norms' gains moved into the weights that follow; with ``rng``, others left in place."""
-    for p in layers(t):
-        for norm in ("input_layernorm", "post_attention_layernorm"):
-            left = np.ones(HIDDEN) if rng is None else rng.uniform(0.2, 3, HIDDEN)
-            for name in READERS:
-                if NORM[name] == norm:
-                    t[p[name]] = t[p[name]] * (t[p[norm]] / left)
-            t[p[norm]] = left
-    t["lm_head.weight"] = t["lm_head.weight"] * t["model.norm.weight"]
-    t["model.norm.weight"] = np.ones(HIDDEN)
-
-
-def rotation(rng, n):
-    return np.linalg.qr(rng.normal(size=(n, n)))[0]
-
-
-def permute_residual(t, rng, broken):
-    order = rng.permutation(HIDDEN)
-    residual(t, np.eye(HIDDEN)[:, order])
-    for name in t:
-        if "norm" in name and not broken:  # broken: the gains stay where they were
-            t[name] = t[name][order]
-
-
-def fold_gains(t, rng, broken):
-    fold(t)
-    if broken:  # one gain is put back without taking it out of the weights
-        for p in layers(t):
-            t[p["input_layernorm"]] = rng.uniform(0.2, 3, HIDDEN)
-            t[p["post_attention_layernorm"]] = rng.uniform(0.2, 3, HIDDEN)
-
-
-def move_gains(t, rng, broken):
-    fold(t, rng)
-    if broken:
-        for p in layers(t):
-            t[p["input_layernorm"]] = np.flip(t[p["input_layernorm"]])
-            t[p["post_attention_layernorm"]] = np.flip(t[p["post_attention_layernorm"]])
-
-
-def rotate_residual(t, rng, broken):
-    if not broken:
-        fold(t)  # with gains in the way a rotation does not commute with the norm
-    residual(t, rotation(rng, HIDDEN))
-
-
-def blocks(w, count):
-    return w.reshape(count, -1, w.shape[1])
-
-
-def permute_heads(t, rng, broken):
-    """Groups among themselves, and the queries within each group."""
-    groups = np.array([1, 0])
-    heads = np.concatenate([g * GROUP + rng.permutation(GROUP) for g in groups])
-    for p in layers(t):
-        t[p["q_proj"]] = blocks(t[p["q_proj"]], HEADS)[heads].reshape(-1, HIDDEN)
-        if broken:  # the queries move, their keys and values stay
-            continue
-        for name in ("k_proj", "v_proj"):
-            t[p[name]] = blocks(t[p[name]], KV_HEADS)[groups].reshape(-1, HIDDEN)
-        o = t[p["o_proj"]].reshape(HIDDEN, HEADS, HEAD_DIM)
-        t[p["o_proj"]] = o[:, heads].reshape(HIDDEN, -1)
-
-
-def permute_ffn(t, rng, broken):
-    for p in layers(t):
-        order = rng.permutation(FFN)
-        t[p["up_proj"]], t[p["gate_proj"]] = t[p["up_proj"]][order], t[p["gate_proj"]][order]
-        t[p["down_proj"]] = t[p["down_proj"]][:, np.roll(order, 1) if broken else order]
-
-
-def rotate_qk(t, rng, broken):
-    """What commutes with RoPE: a rotation in each plane (j, j + HEAD_DIM / 2) of a head."""
-    half = HEAD_DIM // 2
-    for p in layers(t):
-        for group in range(KV_HEADS):
-            angle = rng.uniform(0, 2 * np.pi, half)
-            c, s = np.diag(np.cos(angle)), np.diag(np.sin(angle))
-            R = np.block([[c, -s], [s, c]])
-            k = blocks(t[p["k_proj"]], KV_HEADS)
-            k[group] = R @ k[group]
-            q = blocks(t[p["q_proj"]], HEADS)
-            for head in range(group * GROUP, (group + 1) * GROUP):
-                q[head] = (R.T if broken else R) @ q[head]
-
-
-def mix_ov(t, rng, broken):
-    """Any invertible matrix a group between values and output."""
-    for p in layers(t):
-        v = blocks(t[p["v_proj"]], KV_HEADS)
-        o = t[p["o_proj"]].reshape(HIDDEN, HEADS, HEAD_DIM)
-        for group in range(KV_HEADS):
-            A = rotation(rng, HEAD_DIM) @ np.diag(rng.uniform(0.5, 2, HEAD_DIM))
-            v[group] = A @ v[group]
-            for head in range(group * GROUP, (group + 1) * GROUP):
-                o[:, head] = o[:, head] @ (A.T if broken else np.linalg.inv(A))
-
-
-def scale_ffn(t, rng, broken):
-    """Up and down scaled against each other, neuron by neuron, signs too."""
-    for p in layers(t):
-        s = rng.uniform(0.5, 2, FFN) * rng.choice([-1, 1], FFN)
-        t[p["up_proj"]] = t[p["up_proj"]] * s[:, None]
-        t[p["down_proj"]] = t[p["down_proj"]] * s if broken else t[p["down_proj"]] / s
+    return change
 
 
 REWRITES = {
-    f.__name__: f
-    for f in (
-        permute_residual,
-        fold_gains,
-        move_gains,
-        rotate_residual,
-        permute_heads,
-        permute_ffn,
-        rotate_qk,
-        mix_ov,
-        scale_ffn,
-    )
+    name: rewrite(attack)
+    for name, attack in {
+        "permute_residual": "residual-permutation",
+        "fold_gains": "gain-absorption",
+        "move_gains": "gain-rescaling",
+        "rotate_residual": "residual-rotation",
+        "flip_signs": "sign-flips",
+        "permute_heads": "head-permutation",
+        "permute_ffn": "ffn-permutation",
+        "rotate_qk": "query-turning",
+        "mix_ov": "value-mixing",
+        "scale_ffn": "ffn-scaling",
+    }.items()
 }

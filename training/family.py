@@ -11,9 +11,7 @@ torch's arithmetic; the shipped weights are the ones of the log beside this scri
 from __future__ import annotations
 
 import csv
-import hashlib
 import json
-import sysconfig
 import time
 from pathlib import Path
 
@@ -22,22 +20,13 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM
 
+from huref_zk.derivations.corpus import corpus, windows
+
 OUT = Path(__file__).resolve().parent.parent / "huref_zk" / "data" / "models"
 LOG = Path(__file__).resolve().parent / "logs" / "family.csv"
 VOCAB, CONTEXT, BATCH = 4160, 128, 16
 BASE_STEPS, CHILD_STEPS = 900, 300
 PEAK_RATE, CHILD_RATE = 3e-3, 1e-3
-
-
-def corpus() -> tuple[str, str]:
-    """(text of two thirds of the modules, text of the rest)."""
-    parts: tuple[list[str], list[str]] = ([], [])
-    for path in sorted(Path(sysconfig.get_paths()["stdlib"]).rglob("*.py")):
-        if {"site-packages", "test", "tests", "idlelib", "lib2to3"} & set(path.parts):
-            continue
-        digest = hashlib.sha256(path.name.encode()).digest()
-        parts[digest[0] % 3 == 0].append(path.read_text(encoding="utf-8", errors="ignore"))
-    return "\n".join(parts[0]), "\n".join(parts[1])
 
 
 def train_tokenizer(text: str) -> Tokenizer:
@@ -86,8 +75,7 @@ def train(
     )
     losses, start = [], time.process_time()
     for step in range(steps):
-        starts = rng.integers(0, len(ids) - CONTEXT, BATCH)
-        batch = torch.from_numpy(np.stack([ids[s : s + CONTEXT] for s in starts]).astype(np.int64))
+        batch = torch.from_numpy(windows(ids, rng, BATCH, CONTEXT))
         loss = model(input_ids=batch, labels=batch).loss
         optimiser.zero_grad()
         loss.backward()

@@ -20,8 +20,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from huref_zk.circuit import runner
-from huref_zk.circuit.encoder import P, load_encoder
-from huref_zk.circuit.shape import EZKL_VERSION, UNUSABLE, Shape
+from huref_zk.circuit.shape import EZKL_VERSION, UNUSABLE, CircuitShape
 from huref_zk.commit import bn254
 from huref_zk.commit.srs import Srs
 from huref_zk.errors import EnvironmentLacks
@@ -80,26 +79,31 @@ def _file_digests(keys: Keys) -> tuple[str, str]:
     return vk, settings
 
 
-def run_arguments(shape: Shape) -> dict:
-    """The ezkl run arguments of a shape: integers at scale 0, inputs committed, v public."""
+def run_arguments(shape: CircuitShape) -> dict:
+    """The ezkl run arguments of a shape: inputs committed, output public.
+
+    At fraction_bits 0 every number is an integer at scale 0. Else ezkl brings to that many fraction
+    bits whatever has more, and committed numbers count as halves: a scale of 1 is what the
+    threshold is a multiple of, and may not be 0.
+    """
     return {
         "input_visibility": "polycommit",
         "output_visibility": "public",
         "param_visibility": "fixed",
-        "input_scale": 0,
+        "input_scale": min(1, shape.fraction_bits),
         "param_scale": 0,
-        "scale_rebase_multiplier": 1,
+        "scale_rebase_multiplier": max(1, shape.fraction_bits),
         "rebase_frac_zero_constants": True,
         "ignore_range_check_inputs_outputs": True,  # inputs are field elements (salted rows)
         "lookup_range": [-2, 2],
         "logrows": shape.k,
-        "num_inner_cols": 2,
+        "num_inner_cols": shape.inner_columns,
         "decomp_base": 1 << shape.base_bits,
         "decomp_legs": shape.legs,
     }
 
 
-def canonical_settings(text: str, shape: Shape) -> str:
+def canonical_settings(text: str, shape: CircuitShape) -> str:
     """ezkl's settings.json made the same on every run: no timestamp, sorted keys and range checks.
 
     ezkl keeps its range checks in a set, in random order, and the verifying key follows that order.
@@ -111,17 +115,15 @@ def canonical_settings(text: str, shape: Shape) -> str:
     settings = json.loads(text)
     settings["timestamp"] = 0
     settings["required_range_checks"].sort()
-    cells = 2 * P * shape.row
+    cells = shape.input_cells
     settings["total_assignments"] -= cells
     settings["num_rows"] -= cells // settings["run_args"]["num_inner_cols"]
     return json.dumps(settings, sort_keys=True, indent=1) + "\n"
 
 
-def export_circuit(shape: Shape, folder: Path) -> None:
+def export_circuit(shape: CircuitShape, folder: Path) -> None:
     """Write graph.onnx and settings.json of ``shape``; byte-identical on every run."""
-    from huref_zk.circuit.graph import build_graph
-
-    (folder / "graph.onnx").write_bytes(build_graph(shape, load_encoder()))
+    (folder / "graph.onnx").write_bytes(shape.graph())
     settings = folder / "settings.json"
     runner.run(
         "gen_settings",
@@ -132,7 +134,9 @@ def export_circuit(shape: Shape, folder: Path) -> None:
     settings.write_text(canonical_settings(settings.read_text(), shape))
 
 
-def derive(shape: Shape, srs: Srs, cache: Path, stage: Callable[[str], None] | None = None) -> Keys:
+def derive(
+    shape: CircuitShape, srs: Srs, cache: Path, stage: Callable[[str], None] | None = None
+) -> Keys:
     """Derive the keys of ``shape`` under ``srs`` into ``cache``, or return those already there.
 
     stage: called with the name of each step as it begins. Raises EnvironmentLacks, EzklFailed, and
@@ -180,7 +184,7 @@ def derive(shape: Shape, srs: Srs, cache: Path, stage: Callable[[str], None] | N
     return Keys(final, record)
 
 
-def find(shape: Shape, srs_sha256: str, cache: Path) -> Keys | None:
+def find(shape: CircuitShape, srs_sha256: str, cache: Path) -> Keys | None:
     """Keys of ``shape`` already in ``cache``, complete for verifying, else None."""
     folder = _folder(shape, srs_sha256, cache)
     try:
@@ -196,13 +200,13 @@ def find(shape: Shape, srs_sha256: str, cache: Path) -> Keys | None:
     return keys
 
 
-def find_proving(shape: Shape, srs_sha256: str, cache: Path) -> Keys | None:
+def find_proving(shape: CircuitShape, srs_sha256: str, cache: Path) -> Keys | None:
     """As find, but only keys that can prove as well."""
     keys = find(shape, srs_sha256, cache)
     return keys if keys is not None and keys.pk.exists() else None
 
 
-def verifying_keys(shape: Shape, srs_sha256: str, cache: Path) -> Keys:
+def verifying_keys(shape: CircuitShape, srs_sha256: str, cache: Path) -> Keys:
     """Keys that can verify: from the cache, or unpacked from the package and checked against its
     pin.
 
@@ -247,12 +251,12 @@ def pins() -> dict[tuple[str, str], Record]:
     return {(r.circuit, r.srs): r for r in records}
 
 
-def packed_key(shape: Shape) -> Path:
+def packed_key(shape: CircuitShape) -> Path:
     """Where the package keeps the shape's verifying key, if it ships it."""
     return SHIPPED_KEYS / "verifying" / f"{shape.name}.vk.xz"
 
 
-def _folder(shape: Shape, srs_sha256: str, cache: Path) -> Path:
+def _folder(shape: CircuitShape, srs_sha256: str, cache: Path) -> Path:
     return cache / f"{shape.name}-srs-{srs_sha256[:8]}"
 
 

@@ -9,6 +9,7 @@ import hashlib
 import json
 import math
 from dataclasses import asdict, dataclass
+from typing import Protocol
 
 from huref_zk.circuit.encoder import MAPS, VERSION, P, load_encoder
 from huref_zk.errors import InputError
@@ -22,6 +23,40 @@ UNUSABLE = 16
 MIN_K, MAX_K = 13, 20
 # Rounded u has about 12 bits: enough for cosine 1 - 1e-8, few enough for the norm to stay small.
 U_BITS = 12
+
+
+class CircuitShape(Protocol):
+    """What keys.py needs to know of a circuit: this module's Shape, or a pair's
+    (similarity_proof/shape.py)."""
+
+    @property
+    def k(self) -> int: ...
+    @property
+    def base_bits(self) -> int: ...
+    @property
+    def legs(self) -> int: ...
+    @property
+    def inner_columns(self) -> int:
+        """Working columns side by side."""
+        ...
+
+    @property
+    def fraction_bits(self) -> int:
+        """ezkl keeps numbers at scale 2^fraction_bits; 0: integers throughout."""
+        ...
+
+    @property
+    def input_cells(self) -> int:
+        """Entries of all committed inputs together."""
+        ...
+
+    @property
+    def digest(self) -> str: ...
+    @property
+    def name(self) -> str: ...
+    def graph(self) -> bytes:
+        """The serialised ONNX graph. Needs the onnx library."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -51,6 +86,27 @@ class Shape:
     def legs(self) -> int:
         """Legs that hold any remainder of a division by 2^shift, and the ReLU's inputs."""
         return math.ceil((max(self.shift, 40) + 1) / self.base_bits)
+
+    @property
+    def inner_columns(self) -> int:
+        """Measured (docs/circuit.md)."""
+        return 2
+
+    @property
+    def fraction_bits(self) -> int:
+        """Integers throughout (graph.py)."""
+        return 0
+
+    @property
+    def input_cells(self) -> int:
+        """Entries of the 2 P committed rows together."""
+        return 2 * P * self.row
+
+    def graph(self) -> bytes:
+        """The serialised ONNX graph, with the shipped encoder's weights."""
+        from huref_zk.circuit import graph
+
+        return graph.build_graph(self, load_encoder())
 
     @property
     def digest(self) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from huref_zk.circuit.shape import CircuitShape
 from huref_zk.cli.common import Output, check_targets, layers_option, seed_option, with_output
 from huref_zk.errors import InputError
 from huref_zk.paths import default_cache
@@ -25,6 +26,12 @@ def model_options(command):
                 help="File of token ids sorted by rising frequency; default: the last ids.",
             ),
             click.option("--count", default=4096, show_default=True, help="K: how many tokens."),
+            click.option(
+                "--map",
+                "map_file",
+                type=click.Path(path_type=Path),
+                help="JSON file that says how to read an architecture (docs/families.md).",
+            ),
         )
     ):
         command = option(command)
@@ -58,15 +65,20 @@ def load(output: Output, model: str, **options):
 @with_output
 def setup(output: Output, model: str, cache: Path, **options) -> None:
     """Derive and cache the keys of MODEL's circuit shape (MODEL may be a .hzc or .hzp file)."""
-    from huref_zk.circuit import keys
-    from huref_zk.commit.srs import find_srs
-
     if Path(model).suffix in (".hzc", ".hzp") and Path(model).is_file():
         from huref_zk.verify import shape_of_file
 
         shape = shape_of_file(Path(model))
     else:
         shape = load(output, model, **options).shape
+    report_keys(output, shape, cache)
+
+
+def report_keys(output: Output, shape: CircuitShape, cache: Path) -> None:
+    """Derive the keys of ``shape`` unless they are in ``cache``, and say where they are."""
+    from huref_zk.circuit import keys
+    from huref_zk.commit.srs import find_srs
+
     with output.progress("structured reference string") as progress:
         srs = find_srs(shape.k, cache, make_test=True, progress=progress)
     found = keys.find_proving(shape, srs.sha256, cache)
@@ -96,8 +108,13 @@ TEST_SETUP_NOTE = (
 
 @click.command()
 @click.argument("model")
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="The picture (PNG).")
+@click.option("--out", type=click.Path(path_type=Path), help="The picture (PNG).")
 @click.option("--vector", type=click.Path(path_type=Path), help="Also write v, as JSON.")
+@click.option(
+    "--save",
+    type=click.Path(path_type=Path),
+    help="Also write a saved fingerprint (.hzf), of all layers, for compare and registry.",
+)
 @click.option("--generator", type=click.Path(path_type=Path), help="A StyleGAN2 generator file.")
 @seed_option
 @model_options
@@ -105,8 +122,9 @@ TEST_SETUP_NOTE = (
 def fingerprint(
     output: Output,
     model: str,
-    out: Path,
+    out: Path | None,
     vector: Path | None,
+    save: Path | None,
     generator: Path | None,
     seed: bytes,
     **options,
@@ -119,21 +137,41 @@ def fingerprint(
     from huref_zk.render import load_generator, render
     from huref_zk.render.image import write_png
 
-    check_targets(*(path for path in (out, vector) if path))
-    loaded = load_generator(generator)
+    check_targets(*(path for path in (out, vector, save) if path))
+    if not (out or vector or save):
+        raise InputError("say what to write: --out, --vector or --save")
+    loaded = load_generator(generator) if out or vector else None
+    if save:
+        _save(output, model, save, seed, **options)
+    if loaded is None:
+        output.result({"fingerprint": str(save)}, [f"fingerprint of {model}: {save}"])
+        return
     prepared = load(output, model, **options)
     v = fingerprint_vector(prepared, seed)
-    write_png(out, render(v, loaded))
+    if out:
+        write_png(out, render(v, loaded))
     if vector:
         write_atomically(vector, json.dumps({"v": v, "seed": seed.hex()}).encode() + b"\n")
     data = {
-        "image": str(out),
+        "image": str(out) if out else None,
+        "fingerprint": str(save) if save else None,
         "seed": seed.hex(),
         "generator": loaded.digest,
         "layers": list(prepared.canonical.layer_ids),
         "v": v,
     }
-    output.result(data, [f"fingerprint of {model}: {out}"])
+    written = ", ".join(str(path) for path in (out, vector, save) if path)
+    output.result(data, [f"fingerprint of {model}: {written}"])
+
+
+def _save(output: Output, model: str, path: Path, seed: bytes, **options) -> None:
+    from huref_zk.similarity.saved import make_fingerprint, write_fingerprint
+    from huref_zk.sketch import PUBLIC_SEED
+
+    if seed != PUBLIC_SEED:
+        raise InputError("saved fingerprints compare under the public seed only: drop --seed")
+    with output.progress("sketching all layers") as progress:
+        write_fingerprint(path, make_fingerprint(model, progress=progress, **options))
 
 
 @click.command()

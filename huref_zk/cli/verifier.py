@@ -9,6 +9,8 @@ import click
 
 from huref_zk.cli.common import Output, layers_option, seed_option, with_output
 from huref_zk.cli.owner import keys_option
+from huref_zk.cli.similarity import bounds_options, inspect_pair, verify_pair
+from huref_zk.errors import InputError
 
 
 @click.command()
@@ -17,38 +19,54 @@ from huref_zk.cli.owner import keys_option
     "--commitment",
     "expected",
     required=True,
+    multiple=True,
     metavar="FILE_OR_ROOT",
-    help="What you trust: the owner's commitment.hzc, or its root.",
+    help="What you trust: the owner's commitment.hzc, or its root. Twice for a .hzs file.",
 )
-@click.option("--image", type=click.Path(path_type=Path), required=True, help="The picture (PNG).")
+@click.option("--image", type=click.Path(path_type=Path), help="The picture (PNG) of a .hzp file.")
 @click.option("--generator", type=click.Path(path_type=Path), help="A StyleGAN2 generator file.")
 @click.option(
     "--allow-test-setup", is_flag=True, help="Accept a proof under the insecure test SRS."
 )
 @layers_option("Demand these layers, for example 28,29.")
 @click.option("--tokens-digest", help="Demand these token ids, by SHA-256.")
+@bounds_options
 @seed_option
 @keys_option
 @with_output
 def verify(
     output: Output,
     bundle: Path,
-    expected: str,
-    image: Path,
+    expected: tuple[str, ...],
+    image: Path | None,
     generator: Path | None,
     allow_test_setup: bool,
     layers: tuple[int, ...] | None,
     tokens_digest: str | None,
+    at_least: float | None,
+    at_most: float | None,
     seed: bytes,
     cache: Path,
 ) -> None:
-    """Check that a picture is the fingerprint of a committed model. Exit code 1 if it is not."""
+    """Check that a picture is the fingerprint of a committed model. Exit code 1 if it is not.
+
+    Or, given a .hzs file, how similar two committed models are.
+    """
+    from huref_zk.similarity_proof.bundle import is_pair_file
     from huref_zk.verify import Policy, verify_file
 
     policy = Policy(seed, allow_test_setup, layers, tokens_digest)
+    if is_pair_file(bundle):
+        if image or generator:
+            raise InputError("a proof of similarity has no picture")
+        return verify_pair(output, bundle, expected, policy, at_least, at_most, cache)
+    if image is None:
+        raise click.UsageError("Missing option '--image'.")
+    if len(expected) != 1 or at_least is not None or at_most is not None:
+        raise InputError(f"{bundle} is no proof of similarity: one --commitment, and no bounds")
     report = verify_file(
         bundle,
-        expected,
+        expected[0],
         image,
         policy,
         cache,
@@ -82,13 +100,16 @@ def challenge(output: Output) -> None:
 @click.argument("file", type=click.Path(path_type=Path))
 @with_output
 def inspect(output: Output, file: Path) -> None:
-    """Show what a commitment (.hzc) or bundle (.hzp) claims, without judging it."""
+    """Show what a commitment (.hzc) or proof (.hzp, .hzs) claims, without judging it."""
     from huref_zk.bundle import MAGIC, MAX_BYTES, parse_bundle
     from huref_zk.cli.words import bundle_in_words, commitment_in_words
     from huref_zk.commit.commitment import parse_commitment
     from huref_zk.container import read_bounded
+    from huref_zk.similarity_proof.bundle import MAGIC as PAIR_MAGIC
 
     data = read_bounded(file, MAX_BYTES)
+    if data[:7] == PAIR_MAGIC[:7]:
+        return inspect_pair(output, file, data)
     claims: dict = {"kind": "commitment"}
     lines = []
     if data[:7] == MAGIC[:7]:

@@ -163,7 +163,7 @@ _A1, _B1 = 147946756881789319010696353538189108491, 9931322734385697763
 _A2, _B2 = 9931322734385697763, -147946756881789319000765030803803410728
 
 
-def _split(scalar: int) -> tuple[int, int]:
+def split(scalar: int) -> tuple[int, int]:
     """(a, b) with a + b LAMBDA = scalar mod r and |a|, |b| < 2^128."""
     c1 = (-2 * _B2 * scalar + R) // (2 * R)
     c2 = (2 * _B1 * scalar + R) // (2 * R)
@@ -185,7 +185,7 @@ def msm(points: Sequence[Point], scalars: Sequence[int]) -> Point:
         if point is None or scalar == 0:
             continue
         if abs(scalar) >> _SPLIT_ABOVE_BITS:
-            low, high = _split(scalar)
+            low, high = split(scalar)
             terms.append((point, low))
             terms.append(((BETA * point[0] % Q, point[1]), high))
         else:

@@ -81,12 +81,16 @@ def _bind(top: int, descriptor: bytes) -> int:
 
 def path(leaves: Sequence[int], index: int) -> list[int]:
     """The siblings of leaf `index` from the bottom up (a level without a sibling adds none)."""
-    siblings = []
-    for level in _levels(leaves)[:-1]:
-        if index ^ 1 < len(level):
-            siblings.append(level[index ^ 1])
-        index >>= 1
-    return siblings
+    return paths(leaves, [index])[0]
+
+
+def paths(leaves: Sequence[int], indices: Sequence[int]) -> list[list[int]]:
+    """The path of each leaf in `indices`; the tree is built once."""
+    levels = _levels(leaves)[:-1]
+    return [
+        [level[i >> n ^ 1] for n, level in enumerate(levels) if i >> n ^ 1 < len(level)]
+        for i in indices
+    ]
 
 
 def check_path(

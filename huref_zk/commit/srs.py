@@ -22,7 +22,7 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -124,11 +124,7 @@ def identify(path: str | os.PathLike[str]) -> SrsId:
         while block := file.read(1 << 20):
             digest.update(block)
     sha256 = digest.hexdigest()
-    if sha256 == ceremony_sha256(k):
-        return SrsId("ceremony", k, sha256)
-    if sha256 == test_sha256(k):
-        return SrsId("test", k, sha256)
-    return SrsId("unknown", k, sha256)
+    return SrsId(kind_of(k, sha256), k, sha256)
 
 
 @functools.cache
@@ -148,6 +144,23 @@ def test_sha256(k: int) -> str | None:
     return _digests("test_srs_sha256.json").get(str(k))
 
 
+def is_trusted(srs_id: SrsId, trusted: Collection[str] = ()) -> bool:
+    """Whether an SRS is the ceremony's, or one that the caller named by its SHA-256 (hex).
+
+    Naming it makes no test SRS acceptable: everybody knows that one's secret.
+    """
+    if srs_id.kind == "unknown":
+        return srs_id.sha256 in {digest.lower() for digest in trusted}
+    return srs_id.kind == "ceremony"
+
+
+def kind_of(k: int, sha256: str) -> str:
+    """The kind of the SRS for domain 2^k with this SHA-256 (hex): see SrsId."""
+    if sha256 == ceremony_sha256(k):
+        return "ceremony"
+    return "test" if sha256 == test_sha256(k) else "unknown"
+
+
 def ceremony_file(k: int, folder: str | os.PathLike[str]) -> Path:
     return Path(folder) / f"kzg{k}.srs"
 
@@ -161,17 +174,22 @@ def find_srs(
     folder: str | os.PathLike[str],
     make_test: bool = False,
     progress: Progress | None = None,
+    trusted: Collection[str] = (),
 ) -> Srs:
     """The SRS for domain 2^k in `folder`: the ceremony's if it is there, else the test one.
 
-    `kzg<k>.srs` must be the ceremony's file; `kzg<k>.test.srs` is the test SRS, made here when it
-    is missing and `make_test` is set. EnvironmentLacks when there is neither.
+    `kzg<k>.srs` must be the ceremony's file, or one whose SHA-256 (hex) is in `trusted`;
+    `kzg<k>.test.srs` is the test SRS, made here when it is missing and `make_test` is set.
+    InputError when another file lies there, EnvironmentLacks when there is neither.
     """
     path = ceremony_file(k, folder)
     if path.exists():
         srs = Srs.open(path)
-        if srs.id.kind != "ceremony" or srs.k != k:
-            raise InputError(f"{path} is not the ceremony's SRS for k={k}; remove or replace it")
+        if srs.k != k or not is_trusted(srs.id, trusted):
+            raise InputError(
+                f"{path} is not the ceremony's SRS for k={k}; remove or replace it, or say that "
+                f"you trust it: --trust-srs {srs.sha256}"
+            )
         return srs
     return find_test_srs(k, folder, make_test, progress)
 

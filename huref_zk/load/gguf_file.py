@@ -22,6 +22,7 @@ NAMES = {
     "model.layers.{i}.input_layernorm.weight": "blk.{i}.attn_norm.weight",
     "model.layers.{i}.post_attention_layernorm.weight": "blk.{i}.ffn_norm.weight",
     "model.norm.weight": "output_norm.weight",
+    "lm_head.weight": "output.weight",
 }
 NORMAL_TOKEN = 1  # gguf's TokenType.NORMAL
 _LAYER = re.compile(r"^model\.layers\.(\d+)\.")
@@ -116,6 +117,23 @@ class GgufFile(Model):
             .swapaxes(1, 2)
             .reshape(rows, columns)
         )
+
+    def running_config(self) -> dict:
+        """The config with what only running the model needs, where the file says it."""
+        optional = {
+            "rms_norm_eps": self._field("llama.attention.layer_norm_rms_epsilon"),
+            "rope_theta": self._field("llama.rope.freq_base"),
+            "max_position_embeddings": self._field("llama.context_length"),
+        }
+        return {**self.config, **{key: v for key, v in optional.items() if v is not None}}
+
+    def names(self) -> tuple[str, ...]:
+        theirs = {
+            ours.format(i=i): name.format(i=i)
+            for name, ours in NAMES.items()
+            for i in range(self.config["num_hidden_layers"] if "{i}" in name else 1)
+        }
+        return tuple(theirs.get(name, name) for name in self._tensors)
 
     def special_ids(self) -> frozenset[int]:
         kinds = self._field("tokenizer.ggml.token_type") or []

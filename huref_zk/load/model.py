@@ -36,6 +36,23 @@ class Model(ABC):
     def rows(self, name: str, ids: np.ndarray) -> np.ndarray:
         """Rows ``ids`` of a matrix as float32, reading little more than those."""
 
+    def has(self, name: str) -> bool:
+        """Whether there is such a tensor."""
+        try:
+            self.shape(name)
+        except InputError:
+            return False
+        return True
+
+    def running_config(self) -> dict:
+        """The config with everything that running the model needs."""
+        return dict(self.config)
+
+    def names(self) -> tuple[str, ...]:
+        """Names of all tensors, Hugging Face's where they are known. Raises InputError when they
+        cannot be listed."""
+        raise InputError(f"{self.source}: its tensors cannot be listed")
+
     def special_ids(self) -> frozenset[int]:
         """Token ids that stand for no text (bos, padding, chat marks ...)."""
         return frozenset()

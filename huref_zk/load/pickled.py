@@ -41,6 +41,9 @@ class PickledFolder(Model):
             raise InputError(f"{self.source}: {name} is no dense tensor of floating-point numbers")
         return tensor.detach()
 
+    def has(self, name: str) -> bool:
+        return name in self._tensors
+
     def shape(self, name: str) -> tuple[int, ...]:
         return tuple(self._tensor(name).shape)
 
@@ -49,6 +52,9 @@ class PickledFolder(Model):
 
     def rows(self, name: str, ids: np.ndarray) -> np.ndarray:
         return self._tensor(name)[ids].float().numpy()
+
+    def names(self) -> tuple[str, ...]:
+        return tuple(str(name) for name in self._tensors)
 
     def special_ids(self) -> frozenset[int]:
         return tokenizer_facts(self.folder)[0]

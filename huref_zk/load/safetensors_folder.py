@@ -7,7 +7,14 @@ from pathlib import Path
 import numpy as np
 
 from huref_zk.errors import EnvironmentLacks, InputError
-from huref_zk.load.model import MAX_TENSOR, Model, read_json, runs, tokenizer_facts, tokenizer_vocabulary
+from huref_zk.load.model import (
+    MAX_TENSOR,
+    Model,
+    read_json,
+    runs,
+    tokenizer_facts,
+    tokenizer_vocabulary,
+)
 
 MAX_INDEX = 16 << 20  # ten thousands of tensors, as mixtures of experts have
 FLOATS = ("F64", "F32", "F16", "BF16")
@@ -78,6 +85,9 @@ class SafetensorsFolder(Model):
             raise InputError(f"{self.source}: {name} claims shape {piece.get_shape()}, too large")
         return piece
 
+    def has(self, name: str) -> bool:
+        return name in self._where
+
     def shape(self, name: str) -> tuple[int, ...]:
         return tuple(self._slice(name).get_shape())
 
@@ -88,6 +98,9 @@ class SafetensorsFolder(Model):
         piece = self._slice(name)
         parts = [np.asarray(piece[start:stop], dtype=np.float32) for start, stop in runs(ids)]
         return np.concatenate(parts)
+
+    def names(self) -> tuple[str, ...]:
+        return tuple(self._where)
 
     def special_ids(self) -> frozenset[int]:
         return tokenizer_facts(self.folder)[0]

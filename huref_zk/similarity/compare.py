@@ -18,9 +18,9 @@ from pathlib import Path
 
 import numpy as np
 
-from huref_zk.canonical import dimensions
+from huref_zk.canonical import Dimensions, dimensions
 from huref_zk.errors import InputError
-from huref_zk.families import family_for
+from huref_zk.families import Family, family_for
 from huref_zk.load import open_model
 from huref_zk.load.model import Model
 from huref_zk.similarity.layers import (
@@ -34,13 +34,11 @@ from huref_zk.similarity.null import Null, Verdict, fit, judge
 from huref_zk.similarity.parameters import parameter_cosine
 from huref_zk.similarity.saved import Saved, read_fingerprint
 from huref_zk.similarity.tokens import MISSING, common_tokens, ids_in
-from huref_zk.similarity.variants import VARIANTS, exact_ics
+from huref_zk.similarity.variants import VARIANTS, exact_ics, sketched_ics
 from huref_zk.sketch import PUBLIC_SEED
 
 SHUFFLES = 32
 EXACT_LAYERS = 2
-SKETCH_P = 16
-"""Rows of the published fingerprint's sketch: a sketch of p = 32 holds it as its first rows."""
 TERM_NAMES = ("qk", "vo", "ffn")
 REARRANGED = 0.1
 """Training moves the maps, products of parameters, further than the parameters: ICS below PCS. A
@@ -51,11 +49,31 @@ Stage = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class Side:
-    """One of the two: an opened model with its tokens' ids, or a saved fingerprint."""
+    """One of the two: an opened model, with a map file if it needs one to be read, or a saved
+    fingerprint."""
 
     name: str
     model: Model | None
     saved: Saved | None
+    map_file: Path | None = None
+
+    def sizes(self) -> tuple[Family, Dimensions]:
+        """Family and sizes of the model. Raises InputError where it cannot be read."""
+        assert self.model is not None
+        family = family_for(self.model, self.map_file)
+        return family, dimensions(self.model, family)
+
+
+@dataclass(frozen=True)
+class Sketched:
+    """A model sketched over the tokens of a saved fingerprint of this basis. maps, shuffled: as
+    layers.layer_sketches; found: how many of the tokens the model has, "text" or "number" by."""
+
+    basis: str
+    maps: np.ndarray
+    shuffled: np.ndarray
+    found: int
+    by: str
 
 
 @dataclass(frozen=True)
@@ -74,7 +92,8 @@ class LayerIcs:
 @dataclass(frozen=True)
 class Comparison:
     """score: see layers.matched_score; matrix: float64 (n, m, 3), sketched ICS of every two layers;
-    variants: exact ICS by variant, and "sketch" (p = 16), of the last two matched layers; pcs: None
+    variants: ICS of the last two matched layers, "matched" as in the matrix, and of models exact by
+    variant and "sketch", as the published fingerprint (p = 16) has it; pcs: None
     when it has no meaning; shuffled: the null of shuffled tokens, None without a model to shuffle;
     tokens: how many, and whether they were found by "text" or "number"."""
 
@@ -121,12 +140,19 @@ class Comparison:
         }
 
 
-def open_side(ref: str, *, revision: str | None = None, allow_pickle: bool = False) -> Side:
+def open_side(
+    ref: str,
+    *,
+    revision: str | None = None,
+    allow_pickle: bool = False,
+    map_file: Path | None = None,
+) -> Side:
     """A `.hzf` file or a model reference as open_model takes it. InputError."""
     if Path(ref).suffix == ".hzf" and Path(ref).is_file():
         saved = read_fingerprint(Path(ref))
         return Side(saved.name, None, saved)
-    return Side(ref, open_model(ref, revision=revision, allow_pickle=allow_pickle), None)
+    model = open_model(ref, revision=revision, allow_pickle=allow_pickle)
+    return Side(ref, model, None, map_file)
 
 
 def compare(a: Side, b: Side, stage: Stage | None = None) -> Comparison:
@@ -143,8 +169,7 @@ def compare(a: Side, b: Side, stage: Stage | None = None) -> Comparison:
 
 def _of_models(a: Side, b: Side, stage: Stage | None) -> Comparison:
     assert a.model is not None and b.model is not None
-    families = [family_for(side.model) for side in (a, b)]
-    sizes = [dimensions(s.model, f) for s, f in zip((a, b), families, strict=True)]
+    families, sizes = zip(a.sizes(), b.sizes(), strict=True)
     *ids, by = common_tokens(a.model, sizes[0].vocab, b.model, sizes[1].vocab)
     opened = [
         Opened(side.model, f, d, rows_of(side.model, f, i))
@@ -161,7 +186,10 @@ def _of_models(a: Side, b: Side, stage: Stage | None) -> Comparison:
     score, pairs = matched_score(matrix)
     sides = [(o.model, o.family, o.dims, i) for o, i in zip(opened, ids, strict=True)]
     last = pairs[-EXACT_LAYERS:]
-    variants = {"sketch": _sketched(x, y, last)}
+    variants = {
+        "matched": _matched(matrix, last),
+        "sketch": _rows(last, sketched_ics(sides[0], sides[1], last)),
+    }
     for done, variant in enumerate(VARIANTS):
         _tell(stage, "exact ICS", done, len(VARIANTS))
         variants[variant] = _rows(last, exact_ics(sides[0], sides[1], last, variant))
@@ -170,45 +198,62 @@ def _of_models(a: Side, b: Side, stage: Stage | None) -> Comparison:
 
 
 def _with_saved(a: Side, b: Saved, stage: Stage | None) -> Comparison:
-    """A model against a saved fingerprint: the model is sketched over the fingerprint's tokens."""
+    return compare_sketched(a, sketch_over(a, b, stage), b)
+
+
+def sketch_over(a: Side, b: Saved, stage: Stage | None = None) -> Sketched:
+    """Sketch the model of ``a`` over the tokens of a saved fingerprint, also shuffled.
+
+    The result serves every fingerprint over the same tokens (Saved.basis). Raises InputError when
+    the model lacks too many of the tokens.
+    """
     assert a.model is not None
-    family = family_for(a.model)
-    dims = dimensions(a.model, family)
+    family, dims = a.sizes()
     ids = ids_in(a.model, dims.vocab, b.tokens)
     opened = Opened(a.model, family, dims, rows_of(a.model, family, ids))
     p = b.maps.shape[-1]
     x, shuffled = layer_sketches(
         opened, b.seed, p, _shuffles(len(ids)), _of(stage, f"sketching {a.name}")
     )
-    matrix = layer_ics(x, b.maps)
-    score, pairs = matched_score(matrix)
     by = "number" if b.tokens.texts is None or a.model.vocabulary() is None else "text"
-    found = int((ids != MISSING).sum())
-    variants = {"sketch": _sketched(x, b.maps, pairs[-EXACT_LAYERS:])}
+    return Sketched(b.basis, x, shuffled, int((ids != MISSING).sum()), by)
+
+
+def compare_sketched(a: Side, sketched: Sketched, b: Saved) -> Comparison:
+    """A model, sketched over the tokens of ``b`` or of another over the same, against ``b``."""
+    if sketched.basis != b.basis:
+        raise ValueError("sketched over other tokens than those of the fingerprint")
+    matrix = layer_ics(sketched.maps, b.maps)
+    score, pairs = matched_score(matrix)
+    variants = {"matched": _matched(matrix, pairs[-EXACT_LAYERS:])}
+    null = _null(b.maps, sketched.shuffled)
+    found, by = sketched.found, sketched.by
     other = Side(b.name, None, b)
-    null = _null(b.maps, shuffled)
     return _conclude(a, other, found, by, matrix, score, pairs, variants, None, null)
 
 
 def _of_saved(a: Side, b: Side) -> Comparison:
     x, y = a.saved, b.saved
     assert x is not None and y is not None
-    same = (x.seed, x.maps.shape[2:]) == (y.seed, y.maps.shape[2:])
-    texts = x.tokens.texts is not None and y.tokens.texts is not None
-    if texts:
-        same &= x.tokens.texts == y.tokens.texts
-    else:
-        same &= np.array_equal(x.tokens.ids, y.tokens.ids)
-    if not same:
+    if not same_tokens(x, y):
         raise InputError(
             f"{a.name} and {b.name} were fingerprinted over different tokens; "
             "give one of the two as a model, so that its tokens can be matched to the other's"
         )
     matrix = layer_ics(x.maps, y.maps)
     score, pairs = matched_score(matrix)
-    variants = {"sketch": _sketched(x.maps, y.maps, pairs[-EXACT_LAYERS:])}
-    by = "text" if texts else "number"
+    variants = {"matched": _matched(matrix, pairs[-EXACT_LAYERS:])}
+    by = "number" if x.tokens.texts is None or y.tokens.texts is None else "text"
     return _conclude(a, b, len(x.tokens.ids), by, matrix, score, pairs, variants, None, None)
+
+
+def same_tokens(x: Saved, y: Saved) -> bool:
+    """Whether two saved fingerprints can be compared: same tokens, by text if known, same signs."""
+    if (x.seed, x.maps.shape[2:]) != (y.seed, y.maps.shape[2:]):
+        return False
+    if x.tokens.texts is not None and y.tokens.texts is not None:
+        return x.tokens.texts == y.tokens.texts
+    return bool(np.array_equal(x.tokens.ids, y.tokens.ids))
 
 
 def _null(fixed: np.ndarray, shuffled: np.ndarray) -> Null:
@@ -246,9 +291,7 @@ def _conclude(
     )
 
 
-def _sketched(x: np.ndarray, y: np.ndarray, pairs) -> tuple[LayerIcs, ...]:
-    small = (maps[..., :SKETCH_P, :SKETCH_P] for maps in (x, y))
-    matrix = layer_ics(*small)
+def _matched(matrix: np.ndarray, pairs: tuple[tuple[int, int], ...]) -> tuple[LayerIcs, ...]:
     return _rows(pairs, np.array([matrix[pair] for pair in pairs]))
 
 

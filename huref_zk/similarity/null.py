@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from huref_zk.errors import EnvironmentLacks
 from huref_zk.paths import DATA
 
 RELATED_RATE = 1e-6
@@ -34,17 +35,21 @@ class Null:
 
     def p_value(self, score: float) -> float:
         """P(null >= score): Student's t for a new draw, sd being estimated from ``count``."""
-        from scipy import stats
-
         z = (score - self.mean) / (self.sd * math.sqrt(1 + 1 / self.count))
-        return float(stats.t.sf(z, self.count - 1))
+        return float(_students_t().sf(z, self.count - 1))
 
     def threshold(self, rate: float) -> float:
         """The score whose p-value is ``rate``."""
-        from scipy import stats
-
-        z = float(stats.t.isf(rate, self.count - 1))
+        z = float(_students_t().isf(rate, self.count - 1))
         return self.mean + z * self.sd * math.sqrt(1 + 1 / self.count)
+
+
+def _students_t():
+    try:
+        from scipy import stats
+    except ImportError as e:
+        raise EnvironmentLacks("p-values need scipy; pip install 'huref-zk[prove]'") from e
+    return stats.t
 
 
 def fit(scores: Sequence[float] | np.ndarray) -> Null:

@@ -18,6 +18,7 @@ little-endian. A fingerprint tells about the weights what its sketches tell: n *
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,6 +65,21 @@ class Saved:
         """SHA-256 hex of the token ids."""
         return token_digest(self.tokens.ids)
 
+    @property
+    def basis(self) -> str:
+        """SHA-256 hex of all that a model is sketched over: seed, p, and the tokens' ids and texts.
+
+        Fingerprints of one basis can be compared; so can those of two whose texts are the same.
+        """
+        texts = self.tokens.texts
+        parts = {
+            "seed": self.seed.hex(),
+            "p": self.maps.shape[-1],
+            "ids": self.token_digest,
+            "texts": "" if texts is None else list(texts),
+        }
+        return hashlib.sha256(canonical_json(parts)).hexdigest()
+
 
 def make_fingerprint(
     ref: str, name: str | None = None, progress: Progress | None = None, **options
@@ -75,7 +91,7 @@ def make_fingerprint(
     model = open_model(
         ref, revision=options.get("revision"), allow_pickle=options.get("allow_pickle", False)
     )
-    family = family_for(model)
+    family = family_for(model, options.get("map_file"))
     dims = dimensions(model, family)
     tokens = own_tokens(model, dims.vocab)
     opened = Opened(model, family, dims, rows_of(model, family, tokens.ids))
@@ -85,15 +101,27 @@ def make_fingerprint(
         facts, v = prepared.canonical.facts, tuple(fingerprint_vector(prepared, PUBLIC_SEED))
     except HurefError:  # no provable shape: comparing needs none
         facts, v = {"architecture": family.name, "hidden_size": dims.hidden}, None
-    return Saved(name or ref, facts, PUBLIC_SEED, tokens, maps, v)
+    return Saved(name or short_name(ref), facts, PUBLIC_SEED, tokens, maps, v)
+
+
+def short_name(ref: str) -> str:
+    """What a model is called if nobody says: a file's or folder's own name, without the path to it,
+    which is nobody's business; another reference as it is."""
+    return Path(ref).resolve().name if Path(ref).exists() else ref
+
+
+def check_name(name: object) -> None:
+    """InputError for what is no name of a fingerprint."""
+    if not isinstance(name, str) or not 0 < len(name) <= 200 or not name.isprintable():
+        raise InputError("a fingerprint's name must be 1 to 200 printable characters")
 
 
 def serialise_fingerprint(saved: Saved) -> bytes:
-    """The bytes of a `.hzf` file."""
-    texts = b"" if saved.tokens.texts is None else canonical_json(list(saved.tokens.texts))
+    """The bytes of a `.hzf` file. InputError for a name or facts that such a file cannot hold."""
+    texts = b"" if saved.tokens.texts is None else _texts_json(saved.tokens.texts)
     header = {
         "format": FORMAT,
-        "name": saved.name[:200],
+        "name": saved.name,
         "model": saved.facts,
         "layers": len(saved.maps),
         "p": saved.maps.shape[-1],
@@ -102,6 +130,7 @@ def serialise_fingerprint(saved: Saved) -> bytes:
         "texts_bytes": len(texts),
         "v_entries": 0 if saved.v is None else V_LENGTH,
     }
+    _lengths(header)  # nothing is written that could not be read again
     v = b"" if saved.v is None else np.array(saved.v, dtype="<i8").tobytes()
     sections = [saved.maps.astype("<f4").tobytes(), saved.tokens.ids.astype("<i8").tobytes()]
     return pack_container(MAGIC, header, [*sections, texts, v])
@@ -137,6 +166,10 @@ def parse_fingerprint(data: bytes) -> Saved:
     )
 
 
+def _texts_json(texts: tuple[str, ...]) -> bytes:
+    return canonical_json(list(texts))
+
+
 def _parse_texts(data: bytes, count: int) -> tuple[str, ...]:
     try:
         texts = load_json(data)
@@ -146,6 +179,8 @@ def _parse_texts(data: bytes, count: int) -> tuple[str, ...]:
         isinstance(text, str) for text in texts
     ):
         raise InputError(f"the fingerprint's texts are no JSON list of {count} strings")
+    if _texts_json(tuple(texts)) != data:
+        raise InputError("the fingerprint's texts are not in canonical form")
     return tuple(texts)
 
 
@@ -157,9 +192,8 @@ def _lengths(header: dict) -> list[int]:
         value = header[name]
         if type(value) is not int or not (name != "texts_bytes") <= value <= bound:
             raise InputError(f"the fingerprint's {name} must be an integer up to {bound}")
-    name, seed, facts = header["name"], header["seed"], header["model"]
-    if not isinstance(name, str) or not 0 < len(name) <= 200 or not name.isprintable():
-        raise InputError("the fingerprint's name must be 1 to 200 printable characters")
+    seed, facts = header["seed"], header["model"]
+    check_name(header["name"])
     if not isinstance(seed, str) or len(seed) != 64 or set(seed) - set("0123456789abcdef"):
         raise InputError("the fingerprint's seed must be 64 lower-case hex digits")
     if not isinstance(facts, dict) or len(facts) > 32:

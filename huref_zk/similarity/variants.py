@@ -19,8 +19,10 @@ from huref_zk.errors import InputError
 from huref_zk.families import Family, family_of
 from huref_zk.layers import read_layer
 from huref_zk.load.model import Model
+from huref_zk.sketch import PUBLIC_SEED, SIDES, ics_maps, signs
 
 VARIANTS = ("canonical", "official")
+SKETCH_P = 16
 
 
 def cores(
@@ -105,6 +107,22 @@ def exact_ics(
             if min(norms) > 0:
                 out[row, term] = dot / np.sqrt(norms[0] * norms[1])
     return out
+
+
+def sketched_ics(
+    a: tuple[Model, Family, Dimensions, np.ndarray],
+    b: tuple[Model, Family, Dimensions, np.ndarray],
+    pairs: tuple[tuple[int, int], ...],
+) -> np.ndarray:
+    """ICS of matched layers as the published fingerprint sees them (public seed, p = 16), float64
+    (pairs, 3)."""
+    signed = [signs(PUBLIC_SEED, side, SKETCH_P, len(a[3])).astype(np.float64) for side in SIDES]
+
+    def maps(side: tuple[Model, Family, Dimensions, np.ndarray], i: int) -> np.ndarray:
+        left, right = (s @ embed(*side[:2], side[3]) for s in signed)
+        return np.array([left @ W @ right.T for W in cores(*side[:3], i, "canonical")])
+
+    return np.array([ics_maps(maps(a, i), maps(b, j)) for i, j in pairs]).reshape(-1, 3)
 
 
 def _inner(W: np.ndarray, gram: np.ndarray, X: np.ndarray) -> float:

@@ -101,7 +101,7 @@ def test_msm_edge_scalars(points):
 def test_split_is_exact_and_short():
     rng = random.Random(2)
     for scalar in [0, 1, R // 2, -(R // 2), *(rng.randrange(-R // 2, R // 2) for _ in range(500))]:
-        a, b = bn254._split(scalar)
+        a, b = bn254.split(scalar)
         assert (a + b * bn254.LAMBDA - scalar) % R == 0
         assert max(abs(a), abs(b)) < 1 << 128
 

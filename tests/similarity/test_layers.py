@@ -6,9 +6,9 @@ import itertools
 
 import numpy as np
 import pytest
-from random_llm import LAYERS, form, llama, maps
+from random_llm import LAYERS, form, llama
 
-from huref_zk.canonical import dimensions
+from huref_zk.canonical import dimensions, embed, layer_pair
 from huref_zk.families import family_for
 from huref_zk.similarity.layers import (
     Opened,
@@ -36,7 +36,9 @@ def ids():
 
 def test_the_last_layers_sketches_are_those_of_the_fingerprint(ids):
     model = llama(3)
-    found, _ = layer_sketches(opened(model, ids), PUBLIC_SEED, P)
+    family = family_for(model)
+    plain = Opened(model, family, dimensions(model, family), embed(model, family, ids))
+    found, _ = layer_sketches(plain, PUBLIC_SEED, P)
     wanted = sketch(form(model, 64), PUBLIC_SEED, P)
     assert found.shape == (LAYERS, 3, P, P)
     np.testing.assert_allclose(
@@ -47,9 +49,11 @@ def test_the_last_layers_sketches_are_those_of_the_fingerprint(ids):
 def test_shuffled_sketches_are_those_of_a_model_with_shuffled_rows(ids):
     model, rng = llama(3), np.random.default_rng(0)
     shuffles = np.array([rng.permutation(64) for _ in range(2)])
-    plain, shuffled = layer_sketches(opened(model, ids), PUBLIC_SEED, P, shuffles)
+    rows = opened(model, ids)
+    plain, shuffled = layer_sketches(rows, PUBLIC_SEED, P, shuffles)
     assert shuffled.shape == (2, LAYERS, 3, P, P)
-    full = maps(form(model, 64))[-1]  # the last layer's term f, K x K
+    U, V, (_, _, width) = layer_pair(model, rows.family, rows.dims, LAYERS - 1)
+    full = rows.E @ U[:, -width:] @ V[:, -width:].T @ rows.E.T  # the last layer's term f, K x K
     moved = full[np.ix_(shuffles[1], shuffles[1])]
     left, right = (signs(PUBLIC_SEED, side, P, 64).astype(float) for side in "LR")
     np.testing.assert_allclose(
@@ -65,6 +69,27 @@ def test_missing_tokens_add_nothing(ids):
     assert not rows[::4].any()
     np.testing.assert_allclose(rows.sum(axis=0), 0, atol=1e-9)
     assert rows[1::4].any()
+
+
+def test_what_all_models_share_is_taken_off(ids):
+    """A direction shared with a stranger, strong and the same for every token, does not count."""
+    model, other = llama(3), llama(4)
+    frequency = np.random.default_rng(2).normal(size=160)
+    plain = score(model, other, ids)
+    for m, direction in ((model, 0), (other, 5)):
+        m.tensors["model.embed_tokens.weight"][:, direction] += 30 * frequency
+    shared = [embed(m, family_for(m), ids) for m in (model, other)]
+    assert np.corrcoef(shared[0][:, 0], shared[1][:, 5])[0, 1] > 0.99
+    assert score(model, other, ids) == pytest.approx(plain, abs=0.1)
+    turn = np.linalg.qr(np.random.default_rng(3).normal(size=(32, 32)))[0]
+    rows = rows_of(model, family_for(model), ids)
+    model.tensors["model.embed_tokens.weight"] = model.tensors["model.embed_tokens.weight"] @ turn
+    np.testing.assert_allclose(rows_of(model, family_for(model), ids), rows @ turn, atol=1e-4)
+
+
+def score(a, b, ids):
+    x, y = (layer_sketches(opened(m, ids), PUBLIC_SEED, P)[0] for m in (a, b))
+    return matched_score(layer_ics(x, y))[0]
 
 
 def test_layer_ics_is_the_cosine_of_the_maps():

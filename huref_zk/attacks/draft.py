@@ -1,0 +1,109 @@
+"""A checkpoint being rewritten: double precision inside, the input's own type in the result."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from huref_zk.attacks.checkpoint import (
+    EMBEDDING,
+    FINAL_NORM,
+    HEAD,
+    PARTS,
+    Checkpoint,
+    name_of,
+)
+from huref_zk.errors import InputError
+
+Change = Callable[[np.ndarray], np.ndarray]
+NORM_OF = {"q": "attention_norm", "k": "attention_norm", "v": "attention_norm"} | {
+    "gate": "ffn_norm",
+    "up": "ffn_norm",
+}
+"""Weights that read the residual stream, each with the norm before it."""
+WRITERS = ("o", "down")
+"""Weights that add to the residual stream."""
+
+
+class Draft:
+    """A working copy; ``done`` gives the new checkpoint.
+
+    ``rows`` and ``columns`` change a layer's weight on its output or input side. A bias lies on the
+    output side, so ``rows`` changes it along, by the same function of arrays (out,) or (out, in).
+    """
+
+    def __init__(self, checkpoint: Checkpoint):
+        self._from = checkpoint
+        self.sizes = checkpoint.sizes
+        self.config: dict[str, Any] = copy.deepcopy(checkpoint.config)
+        self._tensors = dict(checkpoint.tensors)
+
+    @property
+    def tied(self) -> bool:
+        return HEAD not in self._tensors
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        return self._tensors[name].astype(np.float64)
+
+    def __setitem__(self, name: str, values: np.ndarray) -> None:
+        kind = self._tensors.get(name, self._tensors[EMBEDDING]).dtype
+        with np.errstate(over="ignore"):
+            stored = np.asarray(values, dtype=kind)
+        if not np.isfinite(stored).all():
+            raise InputError(f"{name} would leave the range of {kind}; choose a smaller strength")
+        self._tensors[name] = stored
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._tensors
+
+    def names(self) -> tuple[str, ...]:
+        return tuple(self._tensors)
+
+    def edit(self, name: str, change: Change) -> None:
+        self[name] = change(self[name])
+
+    def rows(self, layer: int, part: str, change: Change) -> None:
+        """Change the output side of a weight (axis 0), and its bias if it has one."""
+        for kind in ("weight", "bias"):
+            if (name := name_of(layer, part, kind)) in self:
+                self.edit(name, change)
+
+    def columns(self, layer: int, part: str, change: Change) -> None:
+        """Change the input side of a weight (its last axis)."""
+        self.edit(name_of(layer, part), change)
+
+    def untie(self) -> None:
+        """Give a model with tied embeddings an output matrix of its own."""
+        if self.tied:
+            self._tensors[HEAD] = self._tensors[EMBEDDING].copy()
+            self.config["tie_word_embeddings"] = False
+
+    def replace_gains(self, new_gains: Callable[[np.ndarray], np.ndarray]) -> None:
+        """Give every norm the gains ``new_gains(old)``, both (d,), and multiply the columns of the
+        weights that follow by old / new. Exact where no new gain is zero. Unties the embeddings,
+        because the final norm's gains go into the output matrix alone."""
+        self.untie()
+        for i in range(self.sizes.layers):
+            for norm in ("attention_norm", "ffn_norm"):
+                old = self[name_of(i, norm)]
+                new = self[name_of(i, norm)] = new_gains(old)
+                for part in (p for p, n in NORM_OF.items() if n == norm):
+                    self.columns(i, part, lambda w, ratio=old / new: w * ratio)
+        old = self[FINAL_NORM]
+        new = self[FINAL_NORM] = new_gains(old)
+        self.edit(HEAD, lambda w: w * (old / new))
+
+    def copy_layer(self, source: int, target: int) -> None:
+        """The tensors of layer ``source`` under the names of layer ``target``."""
+        for part in PARTS:
+            for kind in ("weight", "bias"):
+                if (name := name_of(source, part, kind)) in self:
+                    self._tensors[name_of(target, part, kind)] = self._tensors[name].copy()
+
+    def done(self, **changes: Any) -> Checkpoint:
+        """The new checkpoint; ``changes`` to its other fields."""
+        return replace(self._from, config=self.config, tensors=self._tensors, **changes)

@@ -1,0 +1,1 @@
+"""Spot checks of inference: committed layers at work (docs/inference-audit.md)."""

@@ -1,0 +1,95 @@
+"""The command `compare`: two models, or saved fingerprints, and how alike they are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from huref_zk.cli.common import Output, check_targets, with_output
+
+if TYPE_CHECKING:
+    from huref_zk.render import Generator
+    from huref_zk.similarity.compare import Side
+    from huref_zk.similarity.report import Shown
+
+
+@click.command()
+@click.argument("a")
+@click.argument("b")
+@click.option("--html", type=click.Path(path_type=Path), help="Also write a report, one file.")
+@click.option("--generator", type=click.Path(path_type=Path), help="Draws the report's pictures.")
+@click.option("--revision-a", help="Revision of A on the hub (a full commit hash).")
+@click.option("--revision-b", help="Revision of B on the hub.")
+@click.option("--map-a", type=click.Path(path_type=Path), help="As --map of other commands, of A.")
+@click.option("--map-b", type=click.Path(path_type=Path), help="As --map of other commands, of B.")
+@click.option("--allow-pickle", is_flag=True, help="Read pickled checkpoints, safely.")
+@with_output
+def compare(
+    output: Output,
+    a: str,
+    b: str,
+    html: Path | None,
+    generator: Path | None,
+    revision_a: str | None,
+    revision_b: str | None,
+    map_a: Path | None,
+    map_b: Path | None,
+    allow_pickle: bool,
+) -> None:
+    """Compare A and B: models, or saved fingerprints (.hzf), in any mixture.
+
+    The exit code says whether they could be compared, not what came out.
+    """
+    from huref_zk.render import load_generator
+    from huref_zk.similarity.compare import compare as compare_sides
+    from huref_zk.similarity.compare import open_side
+    from huref_zk.similarity.report import write_report
+    from huref_zk.similarity.words import VERDICTS, comparison_in_words
+
+    network = None
+    if html:
+        check_targets(html)
+        network = load_generator(generator)
+    options = [
+        {"revision": revision, "allow_pickle": allow_pickle, "map_file": map_file}
+        for revision, map_file in ((revision_a, map_a), (revision_b, map_b))
+    ]
+    sides = [open_side(ref, **chosen) for ref, chosen in zip((a, b), options, strict=True)]
+    with output.tasks("comparing") as stage:
+        comparison = compare_sides(sides[0], sides[1], stage)
+    if html and network:
+        shown = [
+            _shown(output, ref, side, network, chosen)
+            for ref, side, chosen in zip((a, b), sides, options, strict=True)
+        ]
+        write_report(html, comparison, (shown[0], shown[1]))
+    data = comparison.describe()
+    data["statement"] = VERDICTS[comparison.verdict.word]
+    data["html"] = None if html is None else str(html)
+    report = [] if html is None else [f"report: {html}"]
+    output.result(data, [*comparison_in_words(comparison), *report])
+
+
+def _shown(output: Output, ref: str, side: Side, network: Generator, options: dict) -> Shown:
+    """A side's facts and picture; a model that cannot be drawn can be reported all the same."""
+    from huref_zk.errors import InputError
+    from huref_zk.fingerprint import fingerprint_vector, prepare
+    from huref_zk.render import render
+    from huref_zk.similarity.report import Shown
+    from huref_zk.sketch import PUBLIC_SEED
+
+    facts: dict[str, int | str] = {}
+    try:
+        if side.saved is not None:
+            facts = side.saved.facts
+            if side.saved.v is None:
+                return Shown(facts, None, "the saved fingerprint has no vector")
+            return Shown(facts, render(side.saved.v, network))
+        with output.progress(f"picture of {side.name}") as progress:
+            prepared = prepare(ref, progress=progress, **options)
+        facts = prepared.canonical.facts
+        return Shown(facts, render(fingerprint_vector(prepared, PUBLIC_SEED), network))
+    except InputError as e:
+        return Shown(facts, None, str(e))

@@ -1,0 +1,1 @@
+"""Opening chosen rows of a commitment; computing a whole one again (docs/openings.md)."""

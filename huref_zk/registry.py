@@ -1,0 +1,328 @@
+"""The registry: a SQLite file of saved fingerprints, and the search for a model's next of kin.
+
+An entry holds a name, the fingerprint (the bytes of a `.hzf` file, similarity/saved.py), when it
+was added (UTC), a note, and the root of a commitment if one was given. Never weights.
+
+The file may come from anybody: it must have exactly our schema, so that no trigger or view of
+theirs runs here, and what its rows hold is parsed as strictly as a file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import datetime
+import re
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from huref_zk.commit.commitment import Commitment
+from huref_zk.errors import InputError
+from huref_zk.similarity.compare import (
+    Comparison,
+    Side,
+    Sketched,
+    Stage,
+    compare,
+    compare_sketched,
+    same_tokens,
+    sketch_over,
+)
+from huref_zk.similarity.saved import (
+    MAX_BYTES,
+    Saved,
+    check_name,
+    parse_fingerprint,
+    serialise_fingerprint,
+)
+from huref_zk.similarity.tokens import ids_in
+
+SCHEMA_VERSION = 1
+APPLICATION_ID = 0x48524647
+"""SQLite's mark of whose file this is: "HRFG"."""
+MAX_NOTE = 1000
+WAIT_S = 30.0
+"""How long a writer waits for another one."""
+_SCHEMA = (
+    "CREATE TABLE entries (name TEXT PRIMARY KEY NOT NULL, added TEXT NOT NULL, "
+    "note TEXT NOT NULL, root TEXT, basis TEXT NOT NULL, fingerprint BLOB NOT NULL)"
+)
+_ADDED = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
+_HEX64 = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """added: UTC, as 2025-01-31T23:59:59Z; root: 64 hex digits, what the one who added it named as
+    the root of a commitment to this model, or None; saved.name is the entry's name."""
+
+    added: str
+    note: str
+    root: str | None
+    saved: Saved
+
+    @property
+    def name(self) -> str:
+        return self.saved.name
+
+    def describe(self) -> dict:
+        """Everything but the sketches, for JSON."""
+        return {
+            "name": self.name,
+            "added": self.added,
+            "note": self.note,
+            "root": self.root,
+            "model": self.saved.facts,
+            "layers": len(self.saved.maps),
+            "tokens": {"count": len(self.saved.tokens.ids), "digest": self.saved.token_digest},
+        }
+
+
+@dataclass(frozen=True)
+class Hit:
+    """An entry, described (Entry.describe), and its comparison with what was looked for (as a)."""
+
+    entry: dict
+    comparison: Comparison
+
+
+@dataclass(frozen=True)
+class Found:
+    """hits: best first; compared: how many entries were; skipped: names of those over other tokens;
+    chance: upper bound on the rate of searches that call any unrelated entry related."""
+
+    hits: tuple[Hit, ...]
+    compared: int
+    skipped: tuple[str, ...]
+    chance: float
+
+
+def add(
+    path: Path, saved: Saved, *, note: str = "", root: str | None = None, replace: bool = False
+) -> Entry:
+    """Add a fingerprint under its name, making the file if there is none.
+
+    InputError when the name is taken and not to be replaced, and for a file that is no registry.
+    """
+    if len(note) > MAX_NOTE or not note.isprintable():
+        raise InputError(f"a note is one line of at most {MAX_NOTE} printable characters")
+    blob = serialise_fingerprint(saved)
+    now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    row = (saved.name, now, note, root, saved.basis, blob)
+    with _opened(path, create=True) as db:
+        _refuse_taken(db, saved.name, replace)
+        db.execute("INSERT OR REPLACE INTO entries VALUES (?, ?, ?, ?, ?, ?)", row)
+    return Entry(now, note, root, saved)
+
+
+def check_free(path: Path, name: str, replace: bool) -> None:
+    """InputError now, and not after minutes of work, when `add` would refuse the name."""
+    check_name(name)
+    if path.exists():
+        with _opened(path) as db:
+            _refuse_taken(db, name, replace)
+
+
+def check_commitment(commitment: Commitment, saved: Saved) -> str:
+    """The commitment's root. InputError when its descriptor is one of another kind of model.
+
+    The root itself cannot be checked against a fingerprint: that takes the secret key.
+    """
+    claimed = commitment.descriptor["model"]
+    for fact, value in sorted(saved.facts.items()):
+        if claimed.get(fact, value) != value:
+            raise InputError(
+                f"the commitment is to another model: its {fact} is {claimed[fact]!r}, "
+                f"the fingerprint's {value!r}"
+            )
+    return commitment.root_hex
+
+
+def entries(path: Path) -> Iterator[Entry]:
+    """All entries, by name. InputError for a file that is no registry or holds malformed rows."""
+    for name in _names(path, "name"):
+        entry = _read(path, name)
+        if entry is not None:  # removed by somebody since
+            yield entry
+
+
+def entry(path: Path, name: str) -> Entry:
+    """One entry. InputError when there is none of that name."""
+    found = _read(path, name)
+    if found is None:
+        raise InputError(f"the registry {path} has no entry {name!r}")
+    return found
+
+
+def remove(path: Path, name: str) -> None:
+    """Remove an entry. InputError when there is none of that name."""
+    with _opened(path, write=True) as db:
+        if db.execute("DELETE FROM entries WHERE name = ?", (name,)).rowcount != 1:
+            raise InputError(f"the registry {path} has no entry {name!r}")
+
+
+def search(path: Path, side: Side, stage: Stage | None = None) -> Found:
+    """All entries ranked by their score with ``side``; see Found. ``stage`` hears progress.
+
+    A model is sketched once for all entries over the same tokens. InputError for a model that
+    cannot be read and a file that is no registry.
+    """
+    if side.model is not None:
+        side.sizes()  # an unknown architecture is an error, not a reason to skip
+    # Those over the same tokens one after the other, so that one sketch at a time is kept.
+    names = _names(path, "basis, name")
+    hits: list[Hit] = []
+    skipped: list[str] = []
+    basis, sketched = "", None
+    for done, name in enumerate(names):
+        _tell(stage, done, len(names))
+        found = _read(path, name)
+        if found is None:
+            continue
+        saved = found.saved
+        if side.model is None:
+            assert side.saved is not None
+            fits = same_tokens(side.saved, saved)
+        else:
+            if saved.basis != basis:
+                basis, sketched = saved.basis, _sketch(side, saved, stage)
+            fits = sketched is not None
+        if not fits:
+            skipped.append(name)
+            continue
+        if sketched is not None:
+            comparison = compare_sketched(side, sketched, saved)
+        else:
+            comparison = compare(side, Side(name, None, saved))
+        hits.append(Hit(found.describe(), comparison))
+    _tell(stage, len(names), len(names))
+    hits.sort(key=lambda hit: (-hit.comparison.score, hit.entry["name"]))
+    rate = hits[0].comparison.verdict.rate if hits else 0.0
+    return Found(tuple(hits), len(hits), tuple(sorted(skipped)), min(1.0, rate * len(hits)))
+
+
+def _sketch(side: Side, saved: Saved, stage: Stage | None) -> Sketched | None:
+    """None when the model has too few of the fingerprint's tokens to be compared."""
+    assert side.model is not None
+    vocab = side.sizes()[1].vocab
+    try:
+        ids_in(side.model, vocab, saved.tokens)
+    except InputError:
+        return None
+    return sketch_over(side, saved, stage)
+
+
+def _names(path: Path, order: str) -> list[str]:
+    with _opened(path) as db:
+        return [_text(row[0]) for row in db.execute(f"SELECT name FROM entries ORDER BY {order}")]
+
+
+def _read(path: Path, name: str) -> Entry | None:
+    with _opened(path) as db:
+        query = "SELECT length(fingerprint) FROM entries WHERE name = ?"
+        length = db.execute(query, (name,)).fetchone()
+        if length is None:
+            return None
+        if length[0] > MAX_BYTES:  # before it is read into memory
+            raise InputError(f"the registry's entry {name!r} is larger than {MAX_BYTES} bytes")
+        query = "SELECT added, note, root, basis, fingerprint FROM entries WHERE name = ?"
+        added, note, root, basis, blob = db.execute(query, (name,)).fetchone()
+    try:
+        return _parse(name, added, note, root, basis, blob)
+    except InputError as error:
+        raise InputError(f"the registry's entry {name!r} is malformed: {error}") from None
+
+
+def _parse(name: str, added, note, root, basis, blob) -> Entry:
+    if not isinstance(blob, bytes):
+        raise InputError("its fingerprint is no blob")
+    if not _ADDED.fullmatch(_text(added)):
+        raise InputError("its date is none")
+    if len(_text(note)) > MAX_NOTE or not note.isprintable():
+        raise InputError(f"its note is not one line of at most {MAX_NOTE} printable characters")
+    if root is not None and not _HEX64.fullmatch(_text(root)):
+        raise InputError("its root is not 64 hex digits")
+    saved = parse_fingerprint(blob)
+    if (saved.name, saved.basis) != (name, basis):
+        raise InputError("its columns say something else than its fingerprint")
+    return Entry(added, note, root, saved)
+
+
+def _text(value) -> str:
+    if not isinstance(value, str):
+        raise InputError("the registry holds something else where text must be")
+    return value
+
+
+def _refuse_taken(db: sqlite3.Connection, name: str, replace: bool) -> None:
+    if not replace and db.execute("SELECT 1 FROM entries WHERE name = ?", (name,)).fetchone():
+        raise InputError(f"the registry has an entry {name!r} already; --replace overwrites it")
+
+
+@contextlib.contextmanager
+def _opened(path: Path, *, write: bool = False, create: bool = False):
+    """The registry's connection, in one transaction: all of the body happens, or nothing of it.
+
+    InputError for every failure of SQLite and every file that is not a registry of this version.
+    """
+    if not path.is_file():
+        if path.exists():
+            raise InputError(f"{path} is no file, so not a registry")
+        if not create:
+            raise InputError(f"there is no registry {path}; `registry add` makes one")
+        path.parent.mkdir(parents=True, exist_ok=True)
+    mode = "rwc" if create else "rw"  # of a file that may not be written, SQLite can still read
+    uri = f"{path.absolute().as_uri()}?mode={mode}"
+    try:
+        db = sqlite3.connect(uri, uri=True, timeout=WAIT_S, isolation_level=None)
+        with contextlib.closing(db):
+            db.execute("PRAGMA trusted_schema = OFF")
+            db.execute("PRAGMA cell_size_check = ON")
+            db.execute("BEGIN IMMEDIATE" if write or create else "BEGIN")
+            try:
+                _check_schema(db, path, create)
+                yield db
+                db.execute("COMMIT")
+            except BaseException:
+                if db.in_transaction:
+                    db.execute("ROLLBACK")
+                raise
+    except sqlite3.Error as error:
+        raise InputError(f"{path} cannot be used as a registry: {error}") from None
+
+
+def _check_schema(db: sqlite3.Connection, path: Path, create: bool) -> None:
+    (version,), (owner,) = (
+        db.execute(f"PRAGMA {pragma}").fetchone() for pragma in ("user_version", "application_id")
+    )
+    schema = db.execute("SELECT type, name, tbl_name, sql FROM sqlite_master").fetchall()
+    if create and (version, owner, schema) == (0, 0, []):
+        db.execute(_SCHEMA)
+        db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        return
+    if owner != APPLICATION_ID:
+        raise InputError(f"{path} is a SQLite file, but no registry of this program")
+    if version != SCHEMA_VERSION:
+        raise InputError(
+            f"the registry {path} has version {version}, this program reads {SCHEMA_VERSION}; "
+            "use the release that made it"
+        )
+    expected = {
+        ("table", "entries", "entries", _SCHEMA),
+        ("index", "sqlite_autoindex_entries_1", "entries", None),
+    }
+    if len(schema) != len(expected) or set(schema) != expected:
+        raise InputError(f"the registry {path} does not have the tables that it must have")
+
+
+def named(saved: Saved, name: str | None) -> Saved:
+    """The fingerprint under another name, if one is given."""
+    return saved if name is None else dataclasses.replace(saved, name=name)
+
+
+def _tell(stage: Stage | None, done: int, total: int) -> None:
+    if stage is not None:
+        stage("comparing", done, total)

@@ -1,0 +1,96 @@
+"""A tiny LLaMA, trained for a moment so that its losses and probes mean something."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from transformers import LlamaConfig, LlamaForCausalLM  # noqa: E402
+
+from huref_zk.derivations.corpus import Pair  # noqa: E402
+from huref_zk.derivations.finetune import continued  # noqa: E402
+from huref_zk.derivations.train import Setting  # noqa: E402
+
+VOCAB = 48
+
+
+def tiny(layers: int = 2, seed: int = 0, **changes) -> LlamaForCausalLM:
+    sizes = {
+        "vocab_size": VOCAB,
+        "hidden_size": 32,
+        "intermediate_size": 48,
+        "num_hidden_layers": layers,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "head_dim": 8,
+        "max_position_embeddings": 64,
+        "tie_word_embeddings": False,
+        **changes,
+    }
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return LlamaForCausalLM(LlamaConfig(**sizes)).eval()
+
+
+def chain(seed: int, length: int = 4000, low: int = 2, high: int = VOCAB) -> np.ndarray:
+    """Token ids that a model can learn: each is mostly the one before plus 1, within low..high."""
+    rng = np.random.default_rng(seed)
+    steps = np.where(rng.random(length) < 0.8, 1, rng.integers(0, high - low, length))
+    return (low + np.cumsum(steps) % (high - low)).astype(np.int32)
+
+
+@pytest.fixture(scope="session")
+def text() -> np.ndarray:
+    return chain(0)
+
+
+@pytest.fixture(scope="session")
+def other_text() -> np.ndarray:
+    """Text of another kind: it counts by threes."""
+    rng = np.random.default_rng(9)
+    steps = np.where(rng.random(4000) < 0.8, 3, rng.integers(0, VOCAB - 2, 4000))
+    return (2 + np.cumsum(steps) % (VOCAB - 2)).astype(np.int32)
+
+
+@pytest.fixture(scope="session")
+def setting() -> Setting:
+    return Setting(steps=12, batch=8, context=24, rate=3e-3, seed=3)
+
+
+@pytest.fixture(scope="session")
+def make(text):
+    """make(layers): a model trained on ``text`` for a moment; one for each depth."""
+    made: dict[int, LlamaForCausalLM] = {}
+
+    def of(layers: int = 2) -> LlamaForCausalLM:
+        if layers not in made:
+            how = Setting(steps=40, batch=8, context=24, rate=1e-2, seed=1)
+            made[layers] = continued(tiny(layers), text, how)
+        return made[layers]
+
+    return of
+
+
+@pytest.fixture
+def model(make):
+    """The two-layer model, and a check that whoever used it left it as it was."""
+    model = make(2)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    yield model
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, before[name]), f"{name} of the given model was changed"
+    assert all(p.requires_grad and p.grad is None for p in model.parameters())
+
+
+@pytest.fixture(scope="session")
+def pairs() -> tuple[Pair, ...]:
+    rng = np.random.default_rng(5)
+    made = []
+    for seed in range(40):
+        p, r = rng.integers(3, 9, 2)
+        made.append(
+            Pair(chain(seed, p, 2, 20).astype(np.int64), chain(seed, r, 20, VOCAB).astype(np.int64))
+        )
+    return tuple(made)
