@@ -210,7 +210,24 @@ def layer_pair(
             gains = qk_gain(model, family, dims, norm, heads, i)
             assert gains is not None
             W[:, a] = _qk_normed(W[:, a], family, dims, gains)
+    if fold:
+        _balance(U, V)
     return U, V, widths
+
+
+def _balance(U: np.ndarray, V: np.ndarray) -> None:
+    """Give column j of U and of V the same norm, in place.
+
+    A map is the sum of U_j V_j^T over the columns, so how a column splits its scale between the two
+    is free: a neuron's up against its down, a query row against its key row. A checkpoint that
+    splits it unevenly would lose the small ones to rounding (quantise.py).
+    """
+    u, v = (np.sqrt(np.einsum("dj,dj->j", W, W, dtype=np.float64)) for W in (U, V))
+    both = (u > 0) & (v > 0)
+    ratio = np.sqrt(np.divide(v, u, out=np.ones_like(u), where=both))
+    ratio[~both] = 1.0
+    U *= ratio.astype(np.float32)
+    V /= ratio.astype(np.float32)
 
 
 def _fill(W: np.ndarray, columns: slice, part: np.ndarray, gains: np.ndarray, what: str) -> None:

@@ -68,3 +68,14 @@ def control() -> Iterator[None]:
     """The block is the twin that must pass; counted if it does."""
     yield
     note_control()
+
+
+@contextmanager
+def aside() -> Iterator[None]:
+    """What is judged in the block is not counted: it repeats an attack, or is none."""
+    global current
+    kept, current = current, Seen()
+    try:
+        yield
+    finally:
+        current = kept

@@ -21,7 +21,6 @@ from huref_zk.circuit.shape import SALTS, Shape
 from huref_zk.commit.bn254 import R
 from huref_zk.quantise import FILTER_BITS, I128_BITS
 from soundness.mutants import NONE, evaluate, witness_output
-from soundness.record import control, refusal
 
 SMALL = Shape(widths=(4, 4, 4), k=13, shift=36)
 
@@ -211,20 +210,15 @@ def test_from_the_smallest_maps_to_the_largest(compiled, tmp_path):
     assert results[-1] == "refused", results
 
 
-@pytest.mark.attack(
-    "A map that is zero, of which the circuit divides by the norm",
-    control="the same rows with that map not zero",
-)
 @pytest.mark.parametrize("which", range(MAPS))
 def test_one_map_zero(compiled, tmp_path, which):
     values = INPUTS["random"]()
     rows = rows_of(values)
     zero = rows.copy()
     zero[:, 4 * which : 4 * which + 4] = 0
-    with refusal(error=runner.EzklFailed, words="gen_witness"):
+    with pytest.raises(runner.EzklFailed, match="gen_witness"):
         witness_output(compiled, zero.tolist(), tmp_path)
-    with control():
-        assert witness_output(compiled, rows.tolist(), tmp_path) == exact_v(rows)
+    assert witness_output(compiled, rows.tolist(), tmp_path) == exact_v(rows)
 
 
 def test_the_plain_einsum_sums_a_shared_index_twice(tmp_path):

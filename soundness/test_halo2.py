@@ -78,8 +78,8 @@ def test_columns_exchanged(chain, rows, pair):
 
 
 @pytest.mark.attack(
-    "The honest Halo2 proof with another instance: one entry, all negated, permuted, mod-r twins",
-    control="the honest instance; and a verifier without step 5",
+    "The honest Halo2 proof with another v: one entry changed, all negated, permuted, doubled",
+    control="the honest v",
 )
 def test_wrong_instances(chain):
     v = chain.bundle.v

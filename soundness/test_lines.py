@@ -17,7 +17,7 @@ from huref_zk.commit import bn254
 from huref_zk.commit.bn254 import GENERATOR
 from huref_zk.project import transcript, verifier
 from soundness.cheats.adaptive import CHEATS, case_of, challenges, check, deaf, grind
-from soundness.record import control, refusal
+from soundness.record import aside, control, refusal
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +55,7 @@ def test_each_equation_is_needed(chain, honest, cheat, names, side):
     with refusal(4, name.replace("(", r"\(").replace(")", r"\)")):
         check(chain, case)
     for other in {*EMBEDDING, *FACTOR} - {name}:
-        with without(other), refusal(4):
+        with aside(), without(other), refusal(4):
             check(chain, case)
     with without(name), control():
         check(chain, case)

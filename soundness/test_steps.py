@@ -6,6 +6,7 @@ import pytest
 from tampering import accepted, refused
 
 from soundness.cheats.steps import ONLY, without_step
+from soundness.record import aside
 
 
 @pytest.mark.attack(
@@ -18,7 +19,7 @@ def test_a_step_alone_refuses_its_cheat(chain, stranger, tmp_path, number):
     bundle, changes = ONLY[number](chain, stranger, tmp_path)
     refused(number, None, chain, bundle, **changes)
     for other in set(ONLY) - {number}:
-        with without_step(other):
+        with aside(), without_step(other):
             refused(number, None, chain, bundle, **changes)
     with without_step(number):
         # An own cache has accepted() judge it and not remember it.

@@ -439,9 +439,7 @@ CHATGLM = (
                 }.items()
             },
         },
-        *packing(
-            (".query.", ".key.", ".value."), ".query_key_value.", [32, 16, 16]
-        ),
+        *packing((".query.", ".key.", ".value."), ".query_key_value.", [32, 16, 16]),
     ),
 )
 
@@ -717,9 +715,7 @@ def plain_maps(case: Case, model, ids: np.ndarray) -> np.ndarray:
             q, k = q / np.linalg.norm(p.q * g1), k / np.linalg.norm(p.k * g1) / np.sqrt(2)
         group = HEADS // len(k)
         a = sum(X @ q[h].T @ k[h // group] @ X.T for h in range(HEADS))
-        b = sum(
-            X @ (p.v[h // group] * g1).T @ (p1 * p.o[:, h]).T @ X.T for h in range(HEADS)
-        )
+        b = sum(X @ (p.v[h // group] * g1).T @ (p1 * p.o[:, h]).T @ X.T for h in range(HEADS))
         f = sum(
             X @ (up * g2).T @ (p2 * down).T @ X.T for up, down in zip(p.ups, p.downs, strict=True)
         )

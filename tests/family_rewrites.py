@@ -87,8 +87,8 @@ class Weights:
 
     def routers(self, i: int) -> list[np.ndarray]:
         """What else reads the residual stream behind the ffn norm."""
-        names = [t for t in (f"layers.{i}.mlp.gate.weight", f"layers.{i}.mlp.shared_expert_gate.weight")]
-        return [w for n, w in self.tensors.items() if n.endswith(tuple(names))]
+        names = tuple(f"layers.{i}.mlp.{n}.weight" for n in ("gate", "shared_expert_gate"))
+        return [w for name, w in self.tensors.items() if name.endswith(names)]
 
     def readers(self, i: int, norm: str) -> list[list[np.ndarray]]:
         """Weights, each with its bias, that read behind the norm ``attention_norm`` or ``ffn_norm``
@@ -135,46 +135,37 @@ def permute_residual(w: Weights, rng, broken: bool):
     """All that lies on the residual stream, in another order. Broken: the embeddings stay."""
     f, d = w.family, w.dims.hidden
     order = rng.permutation(d)
-    done = set()
+    inside = set()  # names of tensors that are seen to here, or have an axis of another kind
     for i in range(w.dims.layers):
-        for norm in {f.attention_norm, f.ffn_norm} - {None} or {None}:
-            for views in w.readers(i, "attention_norm" if norm == f.attention_norm else "ffn_norm"):
-                views[0][...] = views[0][...][..., order]
-        writers = [w.o(i)] + [u.down for u in w.units(i)]
-        for views in writers:
-            views[...] = views[order].copy()
-        for template in _matrices(f):
-            name = template.replace("{i}", str(i)).replace("{e}", "0")
-            done |= {name, name.removesuffix("weight") + "bias"}
-        for template in (f.o, f.down):  # what writes has biases on the stream
-            bias = template.replace("{i}", str(i)).removesuffix("weight") + "bias" if template else ""
-            if bias in w.tensors:
-                w.tensors[bias][...] = w.tensors[bias][order].copy()
+        read = w.qkv(i) + [x for u in w.units(i) for x in (u.up, u.gate) if x]
+        for views in read:
+            views[0][...] = views[0][...][..., order]
+        for view in [w.o(i)] + [u.down for u in w.units(i)]:
+            view[...] = view[order].copy()
+        read_names, written = _names(f, i)
+        inside |= {n + end for n in read_names for end in ("weight", "bias")}
+        inside |= {n + "weight" for n in written}
     for name, x in w.tensors.items():
-        inside = name.startswith(f.prefixes[0]) or "head" in name or name.startswith(("embed_out", "output", "transformer"))
-        part_of_layer = any(r is x for i in range(w.dims.layers) for r in w.routers(i))
-        if name in done or part_of_layer or not inside or "tower" in name or "projector" in name:
-            continue
-        if x.ndim == 3 or x.shape[-1:] != (d,) or _is_qk_norm(w, name) or ".experts." in name:
-            continue
-        if name == f.embedding and broken:
+        apart = "vision" in name or "projector" in name or ".experts." in name
+        if name in inside or apart or x.shape[-1] != d or (broken and name == f.embedding):
             continue
         x[...] = x[..., order].copy()
 
 
-def _matrices(f: Family) -> list[str]:
-    names = (f.q, f.k, f.v, f.qkv, f.o, f.up, f.gate, f.gate_up, f.down, f.expert_up, f.expert_gate)
-    more = (f.expert_down, f.shared_up, f.shared_gate, f.shared_down)
-    return [t for t in (*names, *more) if t]
+def _names(f: Family, i: int) -> tuple[list[str], list[str]]:
+    """(of what reads the residual stream, of what writes to it), without "weight"."""
+    read = (f.q, f.k, f.v, f.qkv, f.q_norm, f.k_norm, f.up, f.gate, f.gate_up)
+    read += (f.shared_up, f.shared_gate)
 
+    def short(templates):
+        return [t.replace("{i}", str(i)).removesuffix("weight") for t in templates if t]
 
-def _is_qk_norm(w: Weights, name: str) -> bool:
-    return w.family.qk_norm is not None and ("q_norm" in name or "k_norm" in name)
+    return short(read), short((f.o, f.down, f.shared_down))
 
 
 def permute_heads(w: Weights, rng, broken: bool):
-    """Groups among themselves, and the queries within each. Broken: the queries stay."""
-    f, dims = w.family, w.dims
+    """Groups among themselves, and the queries within each. Broken: these off by one row."""
+    dims = w.dims
     groups = np.roll(np.arange(dims.kv_heads), 1)
     order = np.concatenate([g * w.group + rng.permutation(w.group) for g in groups])
     if dims.kv_heads == 1:
@@ -183,10 +174,10 @@ def permute_heads(w: Weights, rng, broken: bool):
         q, k, v = w.qkv(i)
         gains = _head_gains(w, i)
         for views, new in ((q + gains[0], order), (k + gains[1], groups), (v, groups)):
-            if broken and views[0] is q[0]:
-                continue
             for x in views:
                 old = np.array([x[int(h)] for h in new])
+                if broken and views[0] is q[0]:
+                    old = np.roll(old.reshape(-1, old.shape[-1]), 1, axis=0).reshape(old.shape)
                 for head, values in enumerate(old):
                     x[head] = values
         o = w.o(i)
@@ -197,7 +188,10 @@ def _head_gains(w: Weights, i: int) -> tuple[list, list]:
     """Norms of queries and keys that have gains for each head."""
     f = w.family
     found: tuple[list, list] = ([], [])
-    for views, template, count in ((found[0], f.q_norm, w.dims.heads), (found[1], f.k_norm, w.dims.kv_heads)):
+    for views, template, count in (
+        (found[0], f.q_norm, w.dims.heads),
+        (found[1], f.k_norm, w.dims.kv_heads),
+    ):
         if template and "{h}" in template:
             names = [template.replace("{i}", str(i)).replace("{h}", str(h)) for h in range(count)]
             views.append(Listed([w.tensors[n] for n in names]))
@@ -310,10 +304,17 @@ def scale_qk(w: Weights, rng, broken: bool):
                 x *= s
                 if f.qk_layer_norm:
                     x += rng.normal(size=(count, 1, x.shape[2]))
-        for template, count, factor in ((f.q_norm, dims.heads, 2.0), (f.k_norm, dims.kv_heads, 0.5)):
+        for template, count, factor in (
+            (f.q_norm, dims.heads, 2.0),
+            (f.k_norm, dims.kv_heads, 0.5),
+        ):
             for h in range(count if "{h}" in template else 1):
-                gains = w.get(template.replace("{h}", str(h)), i)
+                name = template.replace("{h}", str(h))
+                gains = w.get(name, i)
                 gains[...] = (gains + f.norm_offset) * factor - f.norm_offset
+                bias = name.replace("{i}", str(i)).removesuffix("weight") + "bias"
+                if bias in w.tensors:
+                    w.tensors[bias] *= factor
 
 
 def permute_experts(w: Weights, rng, broken: bool):

@@ -15,10 +15,11 @@ from dataclasses import asdict
 from pathlib import Path
 
 from huref_zk.circuit import keys
-from huref_zk.circuit.shape import Shape, shape_for
+from huref_zk.circuit.shape import CircuitShape, Shape, shape_for
 from huref_zk.commit.srs import find_srs
 from huref_zk.container import write_atomically
 from huref_zk.paths import SHIPPED_CIRCUITS, SHIPPED_KEYS, default_cache
+from huref_zk.similarity_proof.shape import PairShape, pair_for
 
 # name -> (widths, K, d) of the models whose circuits are shipped.
 MODELS: dict[str, tuple[tuple[int, int, int], int, int]] = {
@@ -32,7 +33,12 @@ def shipped_shapes() -> dict[str, Shape]:
     return {name: shape_for(*numbers) for name, numbers in MODELS.items()}
 
 
-def export(shape: Shape, circuits: Path) -> None:
+def shipped_pairs() -> dict[str, PairShape]:
+    """Name -> shape of a pair of models of one shipped shape (for proofs of similarity)."""
+    return {f"{name} x {name}": pair_for(shape, shape) for name, shape in shipped_shapes().items()}
+
+
+def export(shape: CircuitShape, circuits: Path) -> None:
     """Write circuits/NAME/{graph.onnx, settings.json}."""
     folder = circuits / shape.name
     folder.mkdir(parents=True, exist_ok=True)
@@ -47,7 +53,8 @@ def main() -> None:
     for old in (*SHIPPED_CIRCUITS.glob("*/"), SHIPPED_KEYS / "verifying"):
         shutil.rmtree(old, ignore_errors=True)
     with tempfile.TemporaryDirectory(prefix="huref-zk-") as scratch:
-        for name, shape in shipped_shapes().items():
+        shapes: dict[str, CircuitShape] = {**shipped_shapes(), **shipped_pairs()}
+        for name, shape in shapes.items():
             print(f"{name}: {shape.name}", flush=True)
             export(shape, SHIPPED_CIRCUITS)
             srs = find_srs(shape.k, default_cache(), make_test=True)

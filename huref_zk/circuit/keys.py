@@ -220,7 +220,7 @@ def verifying_keys(shape: CircuitShape, srs_sha256: str, cache: Path) -> Keys:
     if pin is None or not packed.exists():
         raise EnvironmentLacks(
             f"no verifying key for circuit {shape.name} under this SRS; derive it once with "
-            "'huref-zk setup' on the commitment or bundle"
+            "'huref-zk setup' on the commitment or bundle ('setup-similarity' for a pair)"
         )
     cache.mkdir(parents=True, exist_ok=True)
     build = Path(tempfile.mkdtemp(prefix=".unpacking-", dir=cache))

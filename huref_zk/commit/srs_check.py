@@ -29,7 +29,7 @@ from huref_zk.errors import InputError
 Progress = Callable[[int, int], None]
 
 CHECK_MAX_K = 20
-"""The largest k whose structure is checked: half an hour and half a gigabyte, in plain Python."""
+"""The largest k whose structure is checked: ten minutes and half a gigabyte, in plain Python."""
 
 _BITS = 128
 _CHUNK = 1 << 14  # points held at once

@@ -103,13 +103,10 @@ def _llm_pruner(which):
 def _surgery(model, texts, setting, progress=None):
     """The behaviour: prose. Instructions here are signatures and docstrings, answers are code."""
     pairs = texts.pairs[: 4 * setting.batch]
-    probe = behaviour_probe(
-        model,
-        [torch.from_numpy(p.prompt) for p in pairs],
-        [torch.from_numpy(p.response) for p in pairs],
-    )
+    prose = [torch.from_numpy(p.prompt) for p in pairs]
+    probe = behaviour_probe(model, prose, [torch.from_numpy(p.response) for p in pairs])
     depth, rows = model.config.num_hidden_layers, max(1, model.config.intermediate_size // 16)
-    return operate(model, probe, range(depth // 2, depth), rows, 0.5, progress)[0]
+    return operate(model, probe, prose, range(depth // 2, depth), rows, 2.0, progress)[0]
 
 
 def _crash(share):

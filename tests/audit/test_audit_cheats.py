@@ -100,7 +100,6 @@ def test_the_childs_activations(owner, child_run, honest):
     assert step == 5 and "adds other values" in message
     child = prepare("demo-child", count=64).quantised
     assert owner.refusal(owner.audit(run=child_run, claimed=child))[0] == STEP
-    assert owner.refusal(owner.audit(run=child_run, claimed=child, proven=child))[0] == STEP
 
 
 # --- claims that fit the weights, but not one another -------------------------------------------

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from tiny_llama import chain
 
 from huref_zk.derivations.finetune import continued
 from huref_zk.derivations.layers import cluster, crash, layer_outputs, linear_cka, stack
@@ -14,8 +15,8 @@ from huref_zk.derivations.merging import average, task_arithmetic
 from huref_zk.derivations.rounding import quantise_weights, round_groups
 from huref_zk.derivations.sparse import gblm_prune, importance, linear_layers
 from huref_zk.derivations.structured import least_important, llm_prune, taylor
-from huref_zk.derivations.surgery import behaviour_probe, operate, pooled
-from huref_zk.derivations.train import held_out_loss
+from huref_zk.derivations.surgery import behaviour_probe, operate, pooled, writes
+from huref_zk.derivations.train import clone, held_out_loss
 from huref_zk.errors import InputError
 
 
@@ -46,9 +47,11 @@ def test_gblm_metric_is_the_papers(model, text):
     got = importance(model, samples)["1.mlp.down_proj"]
     weight = model.model.layers[1].mlp.down_proj.weight
     gradient, inputs = torch.zeros_like(weight), torch.zeros(weight.shape[1])
-    hook = model.model.layers[1].mlp.down_proj.register_forward_pre_hook(
-        lambda module, given: inputs.add_(given[0].detach()[0].square().sum(0))
-    )
+
+    def watch(module, given):
+        inputs.add_(given[0].detach()[0].square().sum(0))
+
+    hook = model.model.layers[1].mlp.down_proj.register_forward_pre_hook(watch)
     for row in samples:
         loss = model(input_ids=row[None], labels=row[None]).loss
         gradient += torch.autograd.grad(loss, weight)[0] ** 2
@@ -60,12 +63,11 @@ def test_gblm_metric_is_the_papers(model, text):
 def test_gblm_hurts_less_than_its_opposite(model, text):
     pruned = gblm_prune(model, text, 0.3, samples=8, context=24, seed=0)
     samples = torch.from_numpy(text[:192].astype(np.int64)).view(8, 24)
-    worst = gblm_prune(model, text, 0.3, samples=8, context=24, seed=0)
+    scores, worst = importance(model, samples), clone(model)
     with torch.no_grad():
         for name, layer in linear_layers(worst).items():
-            source = linear_layers(model)[name].weight
-            most = importance(model, samples)[name].topk(int(0.3 * source.shape[1]), dim=1).indices
-            layer.weight.copy_(source.scatter(1, most, 0.0))
+            most = scores[name].topk(int(0.3 * layer.in_features), dim=1).indices
+            layer.weight.scatter_(1, most, 0.0)
     assert held_out_loss(pruned, text, 16, 24) < held_out_loss(worst, text, 16, 24)
 
 
@@ -147,48 +149,67 @@ def test_llm_pruner_leaves_something(model, text, setting, groups, channels):
 # ---------------------------------------------------------------- Model Surgery
 
 
-def behaviours(text, other_text):
+@pytest.fixture(scope="module")
+def kinds():
+    """Texts of low and of high tokens."""
     return [
-        [torch.from_numpy(t[i : i + 20].astype(np.int64)) for i in range(0, 800, 20)]
-        for t in (text, other_text)
+        [torch.from_numpy(chain(seed + i, 20, *limits).astype(np.int64)) for i in range(40)]
+        for seed, limits in ((100, (2, 22)), (200, (22, 48)))
     ]
 
 
-def test_the_probe_tells_behaviours_apart(model, text, other_text):
-    first, second = behaviours(text, other_text)
-    probe = behaviour_probe(model, first[:30], second[:30])
+def test_the_probe_tells_behaviours_apart(model, kinds):
+    probe = behaviour_probe(model, *(part[:30] for part in kinds))
     assert torch.isclose(probe.norm(), torch.tensor(1.0))
-    a, b = (pooled(model, part[30:]) @ probe for part in (first, second))  # texts it has not seen
-    middle = (a.mean() + b.mean()) / 2
-    assert ((a > middle).float().mean() + (b < middle).float().mean()) / 2 > 0.8
+    a, b = (pooled(model, part[30:]) @ probe for part in kinds)  # texts it has not seen
+    assert a.min() > b.max()
+    turned = behaviour_probe(model, *(part[:30] for part in reversed(kinds)))
+    assert torch.allclose(turned, -probe, atol=1e-4)
 
 
-def test_surgery_changes_chosen_rows_only(model, text, other_text):
-    probe = behaviour_probe(model, *behaviours(text, other_text))
-    edited, touched = operate(model, probe, [1], rows=5, strength=0.5)
+def test_surgery_changes_chosen_rows_only(model, kinds):
+    probe = behaviour_probe(model, *kinds)
+    edited, touched = operate(model, probe, kinds[0], [1], rows=5, strength=0.5)
     assert list(touched) == [1] and len(touched[1]) == 5
     for name, base in model.named_parameters():
         change = (edited.get_parameter(name) - base).detach()
         if name == "model.layers.1.mlp.gate_proj.weight":
-            rows = change.abs().sum(1).nonzero().flatten()
-            assert torch.equal(rows, touched[1])
-            assert torch.linalg.matrix_rank(change, rtol=1e-4) == 1  # all along the probe
+            assert torch.equal(change.abs().sum(1).nonzero().flatten(), touched[1])
+            wanted = 0.5 * base.norm(dim=1).mean() * probe
+            assert torch.allclose(change[touched[1]], wanted.expand(5, -1), atol=1e-5)
             cosines = (base @ probe) / base.norm(dim=1)
-            assert cosines[touched[1]].max() <= cosines.sort().values[4]
+            assert cosines[touched[1]].max() < cosines.median()
         else:
             assert not change.any(), name
 
 
-def test_surgery_shifts_the_probe(model, text, other_text):
-    """The behaviour's score falls on its texts; strength 0 is the control."""
-    first, second = behaviours(text, other_text)
-    for kinds in ((first, second), (second, first)):
-        probe = behaviour_probe(model, *kinds)
-        before = (pooled(model, kinds[0]) @ probe).mean()
-        none, _ = operate(model, probe, [0, 1], rows=8, strength=0.0)
-        edited, _ = operate(model, probe, [0, 1], rows=8, strength=2.0)
-        assert (pooled(none, kinds[0]) @ probe).mean() == before
-        assert (pooled(edited, kinds[0]) @ probe).mean() < before - 0.01
+def test_what_neurons_write_is_up_times_down(model, kinds):
+    """The change of the hidden state along the probe, from the weights alone."""
+    probe = behaviour_probe(model, *kinds)
+    mlp, given = model.model.layers[1].mlp, []
+    hook = mlp.register_forward_pre_hook(lambda module, x: given.append(x[0][0]))
+    with torch.no_grad():
+        for text in kinds[0]:
+            model.model(text[None])
+        hook.remove()
+        up = mlp.up_proj(torch.cat(given)).mean(0)
+        wanted = torch.stack([up[k] * (mlp.down_proj.weight[:, k] @ probe) for k in range(48)])
+    assert torch.allclose(writes(model, probe, [1], kinds[0])[1], wanted, atol=1e-5)
+
+
+def test_surgery_shifts_the_probe(model, kinds):
+    """The behaviour's score falls on its texts, and more for a larger edit; the controls: strength
+    0 does nothing, and the opposite edit raises it."""
+    for with_it, without in (kinds, kinds[::-1]):
+        probe = behaviour_probe(model, with_it, without)
+
+        def score(strength, probe=probe, with_it=with_it):
+            edited, _ = operate(model, probe, with_it, [0, 1], rows=6, strength=strength)
+            return float((pooled(edited, with_it) @ probe).mean())
+
+        before = float((pooled(model, with_it) @ probe).mean())
+        assert score(0.0) == before
+        assert score(4.0) < score(2.0) < before - 0.01 < before < score(-1.0)
 
 
 # ---------------------------------------------------------------- CRaSh

@@ -116,15 +116,15 @@ def test_sft_learns_responses_and_not_prompts(model, pairs, setting):
     tuned = sft(model, fixed, replace(setting, steps=30))
     prompt, response = (torch.full((1, 6), t) for t in (7, 30))
 
-    def gain(first, then):
+    @torch.no_grad()
+    def gain(tuned, first, then):
         return float(log_likelihood(tuned, first, then) - log_likelihood(model, first, then))
 
-    assert gain(prompt, response) > 5
-    assert gain(prompt[:, :1], prompt[:, 1:]) < 1
+    assert gain(tuned, prompt, response) > 5
+    assert gain(tuned, prompt[:, :1], prompt[:, 1:]) < 1
     # The control: trained on the whole text, the prompt is learned as well.
     whole = continued(model, np.tile([7] * 12 + [30] * 12, 40), replace(setting, steps=30))
-    first, then = prompt[:, :1], prompt[:, 1:]
-    assert float(log_likelihood(whole, first, then) - log_likelihood(model, first, then)) > 5
+    assert gain(whole, prompt[:, :1], prompt[:, 1:]) > 5
 
 
 def test_lora_merged_is_the_adapters_forward(model, text, setting):
@@ -172,23 +172,22 @@ def test_dpo_raises_the_preference_margin(model, text, setting):
     assert len(pairs) == 32 and pairs.chosen.shape == (32, setting.context // 2)
     assert not torch.equal(pairs.chosen, pairs.rejected)
     tuned = dpo(model, pairs, replace(setting, steps=20, rate=1e-3))
+    # The control: wishes turned round turn the margin round.
+    turned = Preferences(pairs.prompt, pairs.rejected, pairs.chosen)
+    other = dpo(model, turned, replace(setting, steps=20, rate=1e-3))
     with torch.no_grad():
         assert (margins(model, model, pairs) == 0).all()
         assert margins(tuned, model, pairs).mean() > 0.5
-        # The control: wishes turned round turn the margin round.
-        turned = Preferences(pairs.prompt, pairs.rejected, pairs.chosen)
-        other = dpo(model, turned, replace(setting, steps=20, rate=1e-3))
         assert margins(other, model, pairs).mean() < -0.5
 
 
 def test_dpo_stays_nearer_with_a_larger_beta(model, text, setting):
     pairs = preferences(text, 16, setting.context, 0)
     long = replace(setting, steps=40, rate=1e-3)
+    tuned = [dpo(model, pairs, long, beta) for beta in (0.05, 2.0)]
     with torch.no_grad():
-        weak, strong = (
-            margins(dpo(model, pairs, long, beta), model, pairs).mean() for beta in (0.05, 2.0)
-        )
-    assert strong < weak
+        weak, strong = (margins(t, model, pairs).mean() for t in tuned)
+    assert 0 < strong < weak
 
 
 def test_sampling_follows_the_model(model, text):

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
+import struct
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +14,7 @@ from saved_fingerprints import LAYERS, TOKENS, P, random_fingerprint
 from huref_zk.container import canonical_json, pack_container
 from huref_zk.errors import InputError
 from huref_zk.similarity.saved import (
+    _BOUNDS,
     MAGIC,
     Saved,
     make_fingerprint,
@@ -187,6 +191,23 @@ def test_the_basis_is_what_sketches_depend_on(saved):
     ]
     assert other[0].basis == saved.basis
     assert len({saved.basis, *(x.basis for x in other[1:])}) == 5
+
+
+def test_the_file_is_the_documented_one(saved):
+    doc = (Path(__file__).resolve().parents[2] / "docs" / "formats.md").read_text(encoding="utf-8")
+    header, maps, ids, texts, v = taken_apart(saved)
+    table = doc.split("<!-- fields: fingerprint -->\n", 1)[1].split("\n\n", 1)[0]
+    assert re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE) == [
+        *("format", "name", "model", "layers", "p", "seed", "tokens", "texts_bytes", "v_entries")
+    ]
+    assert set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) == set(header)
+    assert f"hex `{MAGIC.hex(' ')}`" in doc and f"| `{header['format']}` |" in doc
+    for name, bound in _BOUNDS.items():
+        assert f"{bound:,}" in next(line for line in table.splitlines() if f"`{name}`" in line)
+    assert maps == b"".join(struct.pack("<f", x) for x in saved.maps.ravel())
+    assert ids == struct.pack(f"<{TOKENS}q", *saved.tokens.ids)
+    assert texts == canonical_json(list(saved.tokens.texts))
+    assert v == struct.pack("<512q", *saved.v)
 
 
 def test_a_models_fingerprint_tells_no_path(tmp_path, monkeypatch):

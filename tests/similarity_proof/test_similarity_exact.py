@@ -110,7 +110,7 @@ def test_integers_agree_with_floats(octaves):
         ).astype(object)
         maps = maps_of(SMALL, x), maps_of(SMALL, y)
         total = sum_of_cosines(pair_for(SMALL, SMALL), *maps)
-        assert abs(total / ONE - ics(*map(floats, maps))) < 2.0 ** (-22 + max(0, -octaves))
+        assert abs(total / ONE - ics(*map(floats, maps))) < 2.0 ** (-20 + max(0, -octaves))
 
 
 def test_a_model_is_like_itself_and_unlike_its_negative():

@@ -1,0 +1,168 @@
+"""The table of derivations, their folders, and the two experiments, each on a little text."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from tiny_llama import chain, tiny
+
+from huref_zk.derivations import corpus, folders, measures
+from huref_zk.derivations.corpus import Pair, Texts
+from huref_zk.derivations.table import DERIVATIONS
+from huref_zk.derivations.train import Setting
+from huref_zk.experiments import derivations_table, necessity
+from huref_zk.fingerprint import prepare, sketch_of
+from huref_zk.load import EMBEDDED, open_model
+from huref_zk.sketch import PUBLIC_SEED, ics
+
+CODE = 'def f(a):\n    """Add one."""\n    for b in range(3):\n        a = a + b\n    return a + 1\n\n\n'
+
+
+@pytest.fixture
+def little_text(monkeypatch):
+    monkeypatch.setattr(corpus, "corpus", lambda: (CODE * 400, CODE * 2000))
+
+
+@pytest.fixture(scope="module")
+def wide():
+    """Wide enough for groups of 64, and texts for it."""
+    model = tiny(5, hidden_size=64, intermediate_size=64, num_attention_heads=4, head_dim=16)
+    pair = Pair(np.arange(2, 12), np.arange(12, 20))
+    return model, Texts(chain(1), chain(2), chain(3), (pair,) * 20)
+
+
+@pytest.mark.parametrize("derivation", DERIVATIONS, ids=lambda d: d.name)
+def test_every_derivation_makes_another_model(wide, derivation):
+    model, texts = wide
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    how = Setting(steps=2, batch=4, context=16, rate=1e-3, seed=1)
+    made = derivation.make(model, texts, how, None)
+    ids = torch.arange(2, 30)[None]
+    with torch.no_grad():
+        wanted, given = (m(input_ids=ids).logits for m in (model, made))
+    assert torch.isfinite(given).all() and given.shape == wanted.shape
+    assert not torch.equal(given, wanted)
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, before[name])
+
+
+def test_the_table_is_complete():
+    names = [d.name for d in DERIVATIONS]
+    assert len(set(names)) == len(names) >= 14
+    assert [d.name for d in DERIVATIONS if not d.expected_detected] == ["distil"]
+    assert all("arXiv" in d.source_paper for d in DERIVATIONS)
+    assert set(derivations_table.TINY_STEPS) | set(derivations_table.LARGE_STEPS) <= set(names)
+
+
+def test_a_folder_holds_the_model(tmp_path):
+    model = tiny(3)
+    tokenizer = EMBEDDED["demo-base"] / "tokenizer.json"
+    folder = tmp_path / "models" / "one"
+    folders.write_model(model, tokenizer, folder)
+    assert sorted(p.name for p in folder.iterdir()) == [
+        "config.json",
+        "model.safetensors",
+        "tokenizer.json",
+    ]
+    assert list(folder.parent.iterdir()) == [folder]  # nothing temporary is left
+    again = folders.read_model(folder)
+    for a, b in zip(again.parameters(), model.parameters(), strict=True):
+        assert torch.equal(a, b.half().float())
+    assert torch.equal(
+        torch.from_numpy(open_model(str(folder)).tensor("model.layers.2.mlp.up_proj.weight")),
+        again.model.layers[2].mlp.up_proj.weight.detach(),
+    )
+
+
+def test_a_failed_write_leaves_nothing(tmp_path):
+    with pytest.raises(OSError):
+        folders.write_model(tiny(1), tmp_path / "no tokenizer.json", tmp_path / "models" / "one")
+    assert list((tmp_path / "models").iterdir()) == []
+
+
+def test_distance_and_cosine_of_parameters():
+    one, two = tiny(2), tiny(2)
+    assert measures.parameter_distance(one, two) == (0.0, pytest.approx(1.0))
+    with torch.no_grad():
+        for p in two.parameters():
+            p *= -2
+    assert measures.parameter_distance(one, two) == (pytest.approx(3), pytest.approx(-1))
+    other = tiny(2, seed=5, intermediate_size=40)  # what has another shape does not count
+    with torch.no_grad():
+        for name, p in other.named_parameters():
+            if p.shape == one.get_parameter(name).shape:
+                p.copy_(one.get_parameter(name))
+    assert measures.parameter_distance(one, other) == (0.0, pytest.approx(1.0))
+
+
+def test_the_sketch_is_the_fingerprints():
+    wanted = sketch_of(prepare("demo-base"), PUBLIC_SEED)
+    assert np.array_equal(measures.public_sketch("demo-base"), wanted)
+
+
+def test_the_table_is_made_once(tmp_path, monkeypatch, little_text):
+    monkeypatch.setattr(derivations_table, "UNRELATED", {"demo-base": "demo-stranger"})
+    monkeypatch.setattr(derivations_table, "TINY_STEPS", {"sft": 2, "crash-drop": 1})
+    every = derivations_table.jobs()
+    assert len(every) == len(DERIVATIONS)
+    few = [j for j in every if j.derivation in ("int8", "sft", "crash-drop")]
+    monkeypatch.setattr(derivations_table, "jobs", lambda: few)
+    told = []
+    rows = derivations_table.run(tmp_path, lambda *step: told.append(step))["rows"]
+    assert [r["name"] for r in rows] == [f"demo-base-{n}" for n in ("sft", "crash-drop", "int8")]
+    sft, dropped, int8 = rows
+    assert int8["ics_base"] > 0.99 > 0.3 > int8["ics_unrelated"]
+    assert int8["pcs"] > 0.999 and 0 < int8["relative_change"] < 0.05
+    assert dropped["ics_base"] is None and dropped["pcs"] > 0.9
+    assert sft["steps"] == 2 and sft["loss_before"] == int8["loss_before"]
+    folder = tmp_path / "models" / "demo-base-int8"
+    theirs = sketch_of(prepare(str(folder)), PUBLIC_SEED)
+    own = sketch_of(prepare("demo-base"), PUBLIC_SEED)
+    assert int8["ics_base"] == pytest.approx(ics(own, theirs), abs=1e-6)
+    assert derivations_table.related_pairs(tmp_path) == [
+        ("demo-base", str(tmp_path / "models" / r["name"]), r["derivation"], True) for r in rows
+    ]
+    page = (tmp_path / "derivations.md").read_text()
+    assert all(f"| {r['derivation']} |" in page for r in rows)
+    lines = (tmp_path / "derivations.jsonl").read_text().splitlines()
+    assert [json.loads(line) for line in lines] == rows
+
+    # A second run makes nothing, and one without a folder makes that.
+    stamps = {p: p.stat().st_mtime_ns for p in tmp_path.glob("models/*/model.safetensors")}
+    assert derivations_table.run(tmp_path, lambda *step: None)["rows"] == rows
+    shutil.rmtree(folder)
+    derivations_table.run(tmp_path, lambda *step: None)
+    now = {p: p.stat().st_mtime_ns for p in tmp_path.glob("models/*/model.safetensors")}
+    assert now.keys() == stamps.keys()
+    assert [p.parent for p in now if now[p] != stamps[p]] == [folder]
+
+
+def test_direction_is_the_cosine():
+    one, two = (list(tiny(1, seed).parameters()) for seed in (0, 1))
+    a, b = (torch.cat([p.flatten() for p in w]) for w in (one, two))
+    wanted = torch.nn.functional.cosine_similarity(a, b, dim=0)
+    assert torch.allclose(necessity.direction(one, two), wanted, atol=1e-6)
+    assert float(necessity.direction(one, one).detach()) == pytest.approx(1)
+
+
+def test_necessity_drives_the_direction_away(tmp_path, monkeypatch, little_text):
+    monkeypatch.setattr(necessity, "WEIGHTS", (0.0, 100.0))
+    monkeypatch.setattr(necessity, "STEPS", 6)
+    monkeypatch.setattr(necessity, "MEASURE_EVERY", 5)
+    control, driven = (r["points"] for r in necessity.run(tmp_path, lambda *step: None)["runs"])
+    assert [p["step"] for p in control] == [p["step"] for p in driven] == [0, 5, 6]
+    assert control[0] == driven[0] and control[0]["pcs"] == pytest.approx(1)
+    assert driven[-1]["pcs"] < control[-1]["pcs"] - 0.005
+    assert control[-1]["loss"] < control[0]["loss"]
+    assert (tmp_path / "necessity.png").stat().st_size > 5000
+    assert "| 100 |" in (tmp_path / "necessity.md").read_text()
+    # A finished weight is not run again; the files of the others are made anew.
+    (tmp_path / "necessity-0.json").unlink()
+    made = []
+    monkeypatch.setattr(necessity, "_points", lambda out, w, *rest: made.append(w) or control)
+    again = necessity.run(tmp_path, lambda *step: None)
+    assert made == [0.0] and [r["points"] for r in again["runs"]] == [control, driven]
