@@ -160,18 +160,20 @@ def ffn_blocks(model: Model, family: Family, dims: Dimensions, i: int) -> list[B
     if family.experts_gate_up and model.has(_name(family.experts_gate_up, i)):
         assert family.experts_down
         names = [_name(t, i) for t in (family.experts_gate_up, family.experts_down)]
-        up, down = (model.shape(n) for n in names)
-        if len(down) != 3 or up != (down[0], 2 * down[2], down[1]):
-            raise InputError(f"{model.source}: {names[0]} has shape {up}, {names[1]} has {down}")
-        found = [Block(names[0], None, names[1], down[2], True, e) for e in range(down[0])]
+        upper, lower = (model.shape(n) for n in names)
+        if len(lower) != 3 or upper != (lower[0], 2 * lower[2], lower[1]):
+            raise InputError(
+                f"{model.source}: {names[0]} has shape {upper}, {names[1]} has {lower}"
+            )
+        found = [Block(names[0], None, names[1], lower[2], True, e) for e in range(lower[0])]
         return found + _shared(model, family, i)
     if family.expert_up and model.has(_name(family.expert_up, i, 0)):
         assert family.expert_down
         found = []
         for e in range(_experts(model, family)):
-            gate = None if family.expert_gate is None else _name(family.expert_gate, i, e)
-            up, down = _name(family.expert_up, i, e), _name(family.expert_down, i, e)
-            found.append(Block(up, gate, down, _width(model, family, down)))
+            ups, downs = _name(family.expert_up, i, e), _name(family.expert_down, i, e)
+            gates = _name(family.expert_gate, i, e) if family.expert_gate else None
+            found.append(Block(ups, gates, downs, _width(model, family, downs)))
         return found + _shared(model, family, i)
     if family.down is None:  # a mixture that has no dense layers: name what is missing
         assert family.expert_up

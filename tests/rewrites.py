@@ -35,7 +35,15 @@ def put_back(*parts: str):
 
 def shuffled_gains(original: Checkpoint, attacked: Checkpoint) -> Checkpoint:
     """The new gains at the wrong columns."""
-    gains = {n: np.flip(w) for n, w in attacked.tensors.items() if "layernorm" in n}
+    gains = {n: np.flip(w).copy() for n, w in attacked.tensors.items() if "layernorm" in n}
+    return with_tensors(attacked, gains)
+
+
+def stray_gains(original: Checkpoint, attacked: Checkpoint) -> Checkpoint:
+    """Gains other than 1 that nobody took out of the weights."""
+    rng = np.random.default_rng(0)
+    names = [n for n in attacked.tensors if "layernorm" in n]
+    gains = {n: rng.uniform(0.2, 3, original.sizes.hidden).astype(np.float32) for n in names}
     return with_tensors(attacked, gains)
 
 
@@ -60,13 +68,13 @@ def busy_blocks(original: Checkpoint, attacked: Checkpoint) -> Checkpoint:
 
 
 BROKEN = {
-    "residual-permutation": put_back("norm"),
+    "residual-permutation": put_back("norm", "down_proj"),
     "residual-rotation": put_back("q_proj", "up_proj"),
     "sign-flips": put_back("o_proj"),
     "global-scale": half_scaled,
     "gain-rescaling": shuffled_gains,
-    "gain-absorption": put_back("layernorm"),
-    "head-permutation": put_back("k_proj"),
+    "gain-absorption": stray_gains,
+    "head-permutation": put_back("q_proj"),
     "value-mixing": put_back("o_proj"),
     "query-turning": put_back("k_proj"),
     "ffn-permutation": put_back("down_proj"),

@@ -55,7 +55,7 @@ def strange() -> tuple[dict, dict, dict]:
 def test_a_map_reads_an_unknown_architecture(tmp_path):
     config, tensors, said = strange()
     model = MemoryModel(config, tensors)
-    with pytest.raises(InputError, match="'strange' is not supported.* --map FILE"):
+    with pytest.raises(InputError, match=r"'strange' is not supported.* --map FILE"):
         form(model)
     family = family_for(model, written(tmp_path, said))
     found = canonicalise(model, tokens=64, family=family)

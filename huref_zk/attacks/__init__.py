@@ -104,8 +104,8 @@ def everything(checkpoint: Checkpoint, rng: np.random.Generator) -> Checkpoint:
     return checkpoint
 
 
-def _spread(default: float, what: str) -> Strength:
-    return Strength("log_sd", default, 0.0, 3.0, what)
+def _spread(default: float, what: str, most: float = 3.0) -> Strength:
+    return Strength("log_sd", default, 0.0, most, what)
 
 
 _TABLE = (
@@ -148,7 +148,8 @@ _TABLE = (
         mix_values,
         True,
         "an invertible matrix for each key-value group between values and Wo",
-        _spread(0.5, "standard deviation of the logarithms of its singular values"),
+        # Beyond that, A and its inverse lose so many digits that float32 no longer holds them.
+        _spread(0.7, "standard deviation of the logarithms of its singular values", most=1.5),
     ),
     Attack(
         "query-turning",

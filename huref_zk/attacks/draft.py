@@ -19,7 +19,7 @@ from huref_zk.attacks.checkpoint import (
 )
 from huref_zk.errors import InputError
 
-Change = Callable[[np.ndarray], np.ndarray]
+Change = Callable[..., np.ndarray]
 NORM_OF = {"q": "attention_norm", "k": "attention_norm", "v": "attention_norm"} | {
     "gate": "ffn_norm",
     "up": "ffn_norm",
@@ -63,18 +63,18 @@ class Draft:
     def names(self) -> tuple[str, ...]:
         return tuple(self._tensors)
 
-    def edit(self, name: str, change: Change) -> None:
-        self[name] = change(self[name])
+    def edit(self, name: str, change: Change, *by: Any) -> None:
+        self[name] = change(self[name], *by)
 
-    def rows(self, layer: int, part: str, change: Change) -> None:
+    def rows(self, layer: int, part: str, change: Change, *by: Any) -> None:
         """Change the output side of a weight (axis 0), and its bias if it has one."""
         for kind in ("weight", "bias"):
             if (name := name_of(layer, part, kind)) in self:
-                self.edit(name, change)
+                self.edit(name, change, *by)
 
-    def columns(self, layer: int, part: str, change: Change) -> None:
+    def columns(self, layer: int, part: str, change: Change, *by: Any) -> None:
         """Change the input side of a weight (its last axis)."""
-        self.edit(name_of(layer, part), change)
+        self.edit(name_of(layer, part), change, *by)
 
     def untie(self) -> None:
         """Give a model with tied embeddings an output matrix of its own."""
@@ -92,7 +92,7 @@ class Draft:
                 old = self[name_of(i, norm)]
                 new = self[name_of(i, norm)] = new_gains(old)
                 for part in (p for p, n in NORM_OF.items() if n == norm):
-                    self.columns(i, part, lambda w, ratio=old / new: w * ratio)
+                    self.columns(i, part, lambda w, ratio: w * ratio, old / new)
         old = self[FINAL_NORM]
         new = self[FINAL_NORM] = new_gains(old)
         self.edit(HEAD, lambda w: w * (old / new))

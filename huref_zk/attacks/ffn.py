@@ -14,8 +14,8 @@ def permute_ffn(checkpoint: Checkpoint, rng: np.random.Generator) -> Checkpoint:
     for i in range(draft.sizes.layers):
         order = rng.permutation(draft.sizes.ffn)
         for part in ("gate", "up"):
-            draft.rows(i, part, lambda w, order=order: w[order])
-        draft.columns(i, "down", lambda w, order=order: w[:, order])
+            draft.rows(i, part, lambda w, order: w[order], order)
+        draft.columns(i, "down", lambda w, order: w[:, order], order)
     return draft.done()
 
 
@@ -26,6 +26,6 @@ def scale_ffn(checkpoint: Checkpoint, rng: np.random.Generator, log_sd: float = 
     for i in range(draft.sizes.layers):
         size = draft.sizes.ffn
         s = rng.choice([-1.0, 1.0], size) * np.exp(log_sd * rng.normal(size=size))
-        draft.rows(i, "up", lambda w, s=s: (w.T * s).T)
-        draft.columns(i, "down", lambda w, s=s: w / s)
+        draft.rows(i, "up", lambda w, s: (w.T * s).T, s)
+        draft.columns(i, "down", lambda w, s: w / s, s)
     return draft.done()

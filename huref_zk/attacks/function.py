@@ -25,7 +25,9 @@ def logits(checkpoint: Checkpoint, ids: np.ndarray) -> np.ndarray:
     config = AutoConfig.for_model(checkpoint.config["model_type"], **settings)
     with torch.random.fork_rng():
         network = AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval()
-    state = {n: torch.tensor(w, dtype=torch.float32) for n, w in checkpoint.tensors.items()}
+    state = {
+        n: torch.tensor(np.ascontiguousarray(w, np.float32)) for n, w in checkpoint.tensors.items()
+    }
     network.load_state_dict(state, strict=False)
     unset = {n for n, _ in network.named_parameters()} - state.keys()
     assert not unset, f"transformers wants {sorted(unset)[:3]}, which the checkpoint lacks"

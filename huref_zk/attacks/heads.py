@@ -23,14 +23,14 @@ def permute_heads(checkpoint: Checkpoint, rng: np.random.Generator) -> Checkpoin
         groups = rng.permutation(s.kv_heads)
         heads = np.concatenate([g * per_group + rng.permutation(per_group) for g in groups])
         queries, keys = _rows_of(heads, s.head_dim), _rows_of(groups, s.head_dim)
-        draft.rows(i, "q", lambda w, order=queries: w[order])
-        draft.rows(i, "k", lambda w, order=keys: w[order])
-        draft.rows(i, "v", lambda w, order=keys: w[order])
-        draft.columns(i, "o", lambda w, order=queries: w[:, order])
+        draft.rows(i, "q", lambda w, order: w[order], queries)
+        draft.rows(i, "k", lambda w, order: w[order], keys)
+        draft.rows(i, "v", lambda w, order: w[order], keys)
+        draft.columns(i, "o", lambda w, order: w[:, order], queries)
     return draft.done()
 
 
-def mix_values(checkpoint: Checkpoint, rng: np.random.Generator, log_sd: float = 0.5) -> Checkpoint:
+def mix_values(checkpoint: Checkpoint, rng: np.random.Generator, log_sd: float = 0.7) -> Checkpoint:
     """An invertible matrix A for each key-value group: v -> A v, and Wo's columns of each of its
     heads times A^-1. Attention averages values, which A passes through, bias included. Exact.
 
@@ -47,8 +47,8 @@ def mix_values(checkpoint: Checkpoint, rng: np.random.Generator, log_sd: float =
         forward, inverse = (np.array(side) for side in zip(*mixers, strict=True))
         # Wo's columns, head by head: W[:, h] A^-1 is (A^-1)^T on the rows of its transpose.
         per_head = np.repeat(inverse.swapaxes(1, 2), s.heads // s.kv_heads, axis=0)
-        draft.rows(i, "v", lambda w, A=forward: _by_head(w, A))
-        draft.columns(i, "o", lambda w, B=per_head: _by_head(w.T, B).T)
+        draft.rows(i, "v", lambda w, A: _by_head(w, A), forward)
+        draft.columns(i, "o", lambda w, B: _by_head(w.T, B).T, per_head)
     return draft.done()
 
 
@@ -68,8 +68,8 @@ def turn_queries(
         queries = _plane_rotations(angle, scale)
         keys = _plane_rotations(angle, 1 / scale)
         per_head = np.repeat(queries, s.heads // s.kv_heads, axis=0)
-        draft.rows(i, "q", lambda w, R=per_head: _by_head(w, R))
-        draft.rows(i, "k", lambda w, R=keys: _by_head(w, R))
+        draft.rows(i, "q", lambda w, R: _by_head(w, R), per_head)
+        draft.rows(i, "k", lambda w, R: _by_head(w, R), keys)
     return draft.done()
 
 

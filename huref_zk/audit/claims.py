@@ -10,14 +10,21 @@ U0a in the first layer) and the exponents a, mid of the file's header:
     h_out  f32   d      after its FFN block
     x_att  i32   d      h_in / rms(h_in): normalised without the gain, which is in U, V     s
     x_ffn  i32   d      h_mid / rms(h_mid)                                                  s
-    q      i64   Ha     queries before RoPE, x_att Uq                                       s + Ua
-    k      i64   Hkv    keys before RoPE, one copy of each kv head, x_att Vk                s + Va
-    v      i64   Hkv    values, x_att Uv                                                    s + Ub
-    up     i64   Hf     x_ffn Uup                                                           s + Uf
-    a      i32   Ha     what goes into Wo: the attention-weighted values                    a
+    q      i64   Ha     queries before RoPE, times r_a: x_att Uq                            s + Ua
+    k      i64   Ha     keys before RoPE, over r_a: x_att Vk                                s + Va
+    v      i64   Ha     values, times r_b: x_att Uv                                         s + Ub
+    up     i64   Hf     times r_f: x_ffn Uup                                                s + Uf
+    a      i32   Ha     what goes into Wo, the attention-weighted values, times r_b         a
     att    i64   d      Wo a, what the attention block adds                                 a + Vb
-    mid    i32   Hf     what goes into Wdown                                                mid
+    mid    i32   Hf     what goes into Wdown, times r_f                                     mid
     ffn    i64   d      Wdown mid, what the FFN block adds                                  mid + Vf
+    r_a    f32   Ha     how the canonical form scales columns of Wq against those of Wk
+    r_b    f32   Ha     and columns of Wv against those of Wo
+
+k and v have a copy of each kv head for each of its query heads. The canonical form multiplies
+column j of U by r_j and divides column j of V by it (canonical.py), which changes no map. Before
+RoPE is applied q and k must be rid of it, so r_a is published, and r_b to compare the copies of a
+kv head; r_f cancels wherever it occurs. r_a and r_b are the same at all positions, given once.
 """
 
 from __future__ import annotations
@@ -35,6 +42,7 @@ X_BITS = 12
 HIDDEN_BITS = 20  # the largest integer in a or mid is about 2^20
 _LIMITS = {"x_att": 1 << 21, "x_ffn": 1 << 21, "a": 1 << 21, "mid": 1 << 21}
 _INT64_LIMIT = 1 << 62
+_BALANCE_LIMIT = 2.0**20
 _FLOAT_LIMIT = 1e30  # squares of more would overflow nothing of ours, but no model has such
 
 
@@ -55,9 +63,10 @@ class Geometry:
     @property
     def widths(self) -> dict[str, int]:
         """Entries of each field of LayerClaims, at one position."""
-        d, att, kv = self.hidden, self.heads * self.head_dim, self.kv_heads * self.head_dim
+        d, att = self.hidden, self.heads * self.head_dim
         sizes = dict.fromkeys(("h_in", "h_mid", "h_out", "x_att", "x_ffn", "att", "ffn"), d)
-        return sizes | {"q": att, "a": att, "k": kv, "v": kv, "up": self.ffn, "mid": self.ffn}
+        sizes |= dict.fromkeys(("q", "k", "v", "a", "r_a", "r_b"), att)
+        return sizes | {"up": self.ffn, "mid": self.ffn}
 
     def block(self, layer: int, term: str) -> slice:
         """Columns of term "a", "b" or "f" of the layer with this index, in a row of U or V."""
@@ -70,11 +79,14 @@ class Geometry:
         """L, columns of U and V."""
         return len(self.layers) * (2 * self.heads * self.head_dim + self.ffn)
 
-    def per_head(self, values: np.ndarray) -> np.ndarray:
+    def repeated(self, values: np.ndarray) -> np.ndarray:
         """(N, kv_heads * head_dim) -> (N, heads * head_dim): each kv head once a query head."""
         grouped = values.reshape(len(values), self.kv_heads, self.head_dim)
-        repeated = np.repeat(grouped, self.heads // self.kv_heads, axis=1)
-        return repeated.reshape(len(values), self.heads * self.head_dim)
+        return np.repeat(grouped, self.heads // self.kv_heads, axis=1).reshape(len(values), -1)
+
+    def by_kv_head(self, values: np.ndarray) -> np.ndarray:
+        """(N, heads * head_dim) -> (N, kv_heads, heads of each, head_dim)."""
+        return values.reshape(len(values), self.kv_heads, -1, self.head_dim)
 
 
 def geometry_of(descriptor: dict[str, Any]) -> Geometry:
@@ -102,7 +114,8 @@ def geometry_of(descriptor: dict[str, Any]) -> Geometry:
 
 @dataclass(frozen=True)
 class LayerClaims:
-    """One layer's fields as listed above, each an array (N, width): float32, int32 or int64."""
+    """One layer's fields as listed above, each an array (N, width): float32, int32 or int64; but
+    r_a and r_b are (1, width)."""
 
     h_in: np.ndarray
     h_mid: np.ndarray
@@ -117,18 +130,24 @@ class LayerClaims:
     att: np.ndarray
     mid: np.ndarray
     ffn: np.ndarray
+    r_a: np.ndarray
+    r_b: np.ndarray
 
 
 FIELDS = tuple(field.name for field in fields(LayerClaims))
-TYPES = {name: ">f4" if name[0] == "h" else ">i8" for name in FIELDS}
+TYPES = {name: ">f4" if name[0] in "hr" else ">i8" for name in FIELDS}
 TYPES |= dict.fromkeys(_LIMITS, ">i4")
 
 
 def claims_bytes(geometry: Geometry, positions: int) -> int:
     """Length of the claims about so many positions."""
     sizes = geometry.widths
-    one = sum(int(TYPES[name][2]) * sizes[name] for name in FIELDS)
-    return len(geometry.layers) * positions * one
+    layer = sum(int(TYPES[n][2]) * sizes[n] * _rows(n, positions) for n in FIELDS)
+    return len(geometry.layers) * layer
+
+
+def _rows(name: str, positions: int) -> int:
+    return 1 if name[0] == "r" else positions
 
 
 def serialise_claims(claims: tuple[LayerClaims, ...]) -> bytes:
@@ -149,18 +168,21 @@ def parse_claims(data: bytes, geometry: Geometry, positions: int) -> tuple[Layer
     for _ in geometry.layers:
         arrays = {}
         for name in FIELDS:
-            count = positions * sizes[name]
+            rows = _rows(name, positions)
+            count = rows * sizes[name]
             raw = np.frombuffer(data, dtype=TYPES[name], count=count, offset=start)
             start += raw.nbytes
             native = raw.astype(raw.dtype.newbyteorder("="))
             _check_range(name, native)
-            arrays[name] = native.reshape(positions, sizes[name])
+            arrays[name] = native.reshape(rows, sizes[name])
         layers.append(LayerClaims(**arrays))
     return tuple(layers)
 
 
 def _check_range(name: str, values: np.ndarray) -> None:
-    if values.dtype.kind == "f":
+    if name[0] == "r":
+        good = bool(np.all((values >= 1 / _BALANCE_LIMIT) & (values <= _BALANCE_LIMIT)))
+    elif values.dtype.kind == "f":
         good = bool(np.all(np.abs(values) < _FLOAT_LIMIT))  # false for NaN
     else:
         limit = _LIMITS.get(name, _INT64_LIMIT)

@@ -76,13 +76,12 @@ def relations(
     """The relations that the claims must satisfy, with challenges drawn from the transcript."""
     found = []
     for i, layer in enumerate(claims):
-        k, v = geometry.per_head(layer.k), geometry.per_head(layer.v)
         a, b, f = (geometry.block(i, term) for term in "abf")
         number = geometry.layers[i]
         for name, matrix, x, outputs in (
-            ("q and v", 1, layer.x_att, [(a, layer.q), (b, v)]),
+            ("q and v", 1, layer.x_att, [(a, layer.q), (b, layer.v)]),
             ("up", 1, layer.x_ffn, [(f, layer.up)]),
-            ("k", 2, layer.x_att, [(a, k)]),
+            ("k", 2, layer.x_att, [(a, layer.k)]),
         ):
             title = f"{name} of layer {number}"
             found.append(_inputs(geometry, title, matrix, x, outputs, transcript))

@@ -19,14 +19,36 @@ from huref_zk.audit.file import FORMAT, Audit, choose_positions
 from huref_zk.audit.linear import prove_linear, start_transcript
 from huref_zk.audit.public import Measured, check_public
 from huref_zk.audit.run import Run
+from huref_zk.canonical import Canonical
 from huref_zk.commit.commitment import Commitment, serialise
 from huref_zk.commit.srs import Srs
 from huref_zk.errors import InputError
+from huref_zk.fingerprint import Prepared
 from huref_zk.quantise import Quantised
 
 
+def balances(run: Run, canonical: Canonical, geometry: Geometry) -> list[tuple[np.ndarray, ...]]:
+    """(r_a, r_b, r_f) of each layer, float64: by how much the canonical form scales the columns of
+    U, which is how long they are there over how long the model's own rows are."""
+    found: list[tuple[np.ndarray, ...]] = []
+    for full, U in zip(run.layers, canonical.U, strict=True):
+        now = np.linalg.norm(U.astype(np.float64), axis=0)
+        own = np.concatenate([full.norm_q, geometry.repeated(full.norm_v[None])[0], full.norm_up])
+        if now.shape != own.shape:
+            raise InputError("the model that ran is not the one that was committed to")
+        both = (now > 0) & (own > 0)
+        ratio = np.divide(now, own, out=np.ones_like(now), where=both)
+        a, b, _ = canonical.widths
+        found.append((ratio[:a], ratio[a : a + b], ratio[a + b :]))
+    return found
+
+
 def make_claims(
-    run: Run, quantised: Quantised, geometry: Geometry, positions: Sequence[int]
+    run: Run,
+    quantised: Quantised,
+    balance: Sequence[tuple[np.ndarray, ...]],
+    geometry: Geometry,
+    positions: Sequence[int],
 ) -> tuple[tuple[LayerClaims, ...], dict[str, list[int]]]:
     """(claims of each layer, exponents of a and mid) of a run at ``positions``."""
     chosen = list(positions)
@@ -34,32 +56,39 @@ def make_claims(
     scales: dict[str, list[int]] = {"a": [], "mid": []}
     for i, full in enumerate(run.layers):
         h_in, h_mid, h_out = (h[chosen] for h in (full.h_in, full.h_mid, full.h_out))
-        real_a, real_mid = full.a[chosen], full.mid[chosen]
+        r_a, r_b, r_f = balance[i]
+        real_a, real_mid = full.a[chosen] * r_b, full.mid[chosen] * r_f
         for name, values in (("a", real_a), ("mid", real_mid)):
             scales[name].append(hidden_exponent(values))
         x_att, x_ffn = norm_integers(h_in, run.eps), norm_integers(h_mid, run.eps)
         a, mid = scaled(real_a, scales["a"][i]), scaled(real_mid, scales["mid"][i])
         terms = [geometry.block(0, term) for term in "abf"]  # within the layer's own matrices
         U, V = (side[i].astype(np.int64) for side in (quantised.U, quantised.V))
-        kv = _one_copy(geometry)
         claims.append(
             LayerClaims(
                 *(h_in, h_mid, h_out, x_att, x_ffn),
                 q=x_att.astype(np.int64) @ U[:, terms[0]],
-                k=x_att.astype(np.int64) @ V[:, terms[0]][:, kv],
-                v=x_att.astype(np.int64) @ U[:, terms[1]][:, kv],
+                k=x_att.astype(np.int64) @ V[:, terms[0]],
+                v=x_att.astype(np.int64) @ U[:, terms[1]],
                 up=x_ffn.astype(np.int64) @ U[:, terms[2]],
                 a=a,
                 att=a.astype(np.int64) @ V[:, terms[1]].T,
                 mid=mid,
                 ffn=mid.astype(np.int64) @ V[:, terms[2]].T,
+                r_a=r_a[None].astype(np.float32),
+                r_b=r_b[None].astype(np.float32),
             )
         )
     return tuple(claims), scales
 
 
 def agreement(
-    run: Run, claims: Sequence[LayerClaims], positions: Sequence[int], scales: dict[str, int]
+    run: Run,
+    claims: Sequence[LayerClaims],
+    balance: Sequence[tuple[np.ndarray, ...]],
+    geometry: Geometry,
+    positions: Sequence[int],
+    scales: dict[str, int],
 ) -> dict[str, float]:
     """Relative error of the claimed q, k, v, up, by norm, against the model's own: the worst layer.
 
@@ -67,10 +96,18 @@ def agreement(
     """
     worst: dict[str, float] = {}
     for i, (full, layer) in enumerate(zip(run.layers, claims, strict=True)):
-        for name, block in (("q", "Ua"), ("k", "Va"), ("v", "Ub"), ("up", "Uf")):
+        r_a, r_b, r_f = balance[i]
+        for name, block, factor in (
+            ("q", "Ua", 1 / r_a),
+            ("k", "Va", r_a),
+            ("v", "Ub", 1 / r_b),
+            ("up", "Uf", 1 / r_f),
+        ):
             exponent = X_BITS + scales[f"{block[0]}{i}{block[1]}"]
             true = getattr(full, name)[list(positions)].astype(np.float64)
-            error = np.linalg.norm(getattr(layer, name) * 2.0**-exponent - true)
+            if name in "kv":
+                true = geometry.repeated(true)
+            error = np.linalg.norm(getattr(layer, name) * 2.0**-exponent * factor - true)
             relative = float(error / max(float(np.linalg.norm(true)), 1e-300))
             worst[name] = max(worst.get(name, 0.0), relative)
     return worst
@@ -81,7 +118,7 @@ def make_audit(
     prompt: str | None,
     nonce: bytes,
     count: int | None,
-    quantised: Quantised,
+    prepared: Prepared,
     secret: bytes,
     commitment: Commitment,
     srs: Srs,
@@ -99,7 +136,8 @@ def make_audit(
     total = len(run.ids)
     positions = choose_positions(commitment.root, nonce, run.ids, count or total)
     say("claims")
-    claims, scales = make_claims(run, quantised, geometry, positions)
+    quantised, balance = prepared.quantised, balances(run, prepared.canonical, geometry)
+    claims, scales = make_claims(run, quantised, balance, geometry, positions)
     weight_scales = commitment.descriptor["scales"]
     committed = serialise(commitment)
     header = {
@@ -118,12 +156,5 @@ def make_audit(
     proof = prove_linear(quantised, secret, commitment, geometry, claims, transcript, srs)
     say("checking")
     measured = check_public(geometry, claims, positions, weight_scales, scales, run.eps, run.theta)
-    found = agreement(run, claims, positions, weight_scales)
+    found = agreement(run, claims, balance, geometry, positions, weight_scales)
     return Audit(header, committed, run.ids, claims, proof), measured, found
-
-
-def _one_copy(geometry: Geometry) -> np.ndarray:
-    """Columns of the first copy of each kv head among the repeated ones."""
-    group = geometry.heads // geometry.kv_heads
-    head = np.arange(geometry.heads * geometry.head_dim) // geometry.head_dim
-    return np.flatnonzero(head % group == 0)

@@ -3,11 +3,13 @@
     norms       x = round(2^s h / rms(h)), to the last unit
     residual    h_mid - h_in is what the attention block adds, h_out - h_mid what the FFN adds, up
                 to what rounding the committed weights explains; neighbouring committed layers fit
+    heads       the copies of a kv head agree, up to rounding
     activation  mid = silu(gate) up for some gate: silu is never below SILU_MINIMUM
     attention   a is the attention over q, k, v, wherever all earlier positions are audited too
 
-The second, in figures: an entry of a committed block is off by up to 1/2, by 1/sqrt(12) rms, so a
-block applied to integers a is off by |a| / sqrt(12) an output, rms. ROUNDING times that is allowed.
+The second and third, in figures: an entry of a committed block is off by up to 1/2, by 1/sqrt(12)
+rms, so a block applied to integers a is off by |a| / sqrt(12) an output, rms. ROUNDING times that
+is allowed.
 """
 
 from __future__ import annotations
@@ -35,11 +37,12 @@ ATTENTION = 0.1
 
 @dataclass(frozen=True)
 class Measured:
-    """Largest deviations found: residual in units of the expected rounding error (ROUNDING are
-    allowed), activation and attention relative; attended: at how many places attention was
+    """Largest deviations found: residual, heads in units of the expected rounding error (ROUNDING
+    are allowed), activation and attention relative; attended: at how many places attention was
     recomputed; joined: pairs of neighbouring layers."""
 
     residual: float
+    heads: float
     activation: float
     attention: float
     attended: int
@@ -56,7 +59,7 @@ def check_public(
     theta: float | None,
 ) -> Measured:
     """Check all claims; weight_scales: the descriptor's, scales: the audit's. StepFailed(5)."""
-    residual = activation = attention = 0.0
+    residual = heads = activation = attention = 0.0
     attended = 0
     for i, layer in enumerate(claims):
         number = geometry.layers[i]
@@ -78,6 +81,14 @@ def check_public(
                 f"the {what} block of layer {number} adds other values",
             )
             residual = max(residual, float(ratio.max()))
+        # A column off by half a unit changes q by r times less, and k by r times more.
+        for values, factor, what in (
+            (layer.k, layer.r_a, "keys"),
+            (layer.v, 1 / layer.r_b, "values"),
+        ):
+            ratio = _copies(geometry, values, factor, layer.x_att)
+            _judge(ratio, ROUNDING, positions, f"{what} of a kv head differ in layer {number}")
+            heads = max(heads, float(ratio.max()))
         share = _impossible(layer, 2.0 ** (X_BITS + weight_scales[f"U{i}f"] - scales["mid"][i]))
         _judge(share, ACTIVATION, positions, f"mid is no silu(gate) times up in layer {number}")
         activation = max(activation, float(share.max()))
@@ -93,7 +104,7 @@ def check_public(
             what = f"layer {geometry.layers[i + 1]} does not start where the one before ends"
             _judge(gap.astype(float), 0.5, positions, what)
             joined += 1
-    return Measured(residual, activation, attention, attended, joined)
+    return Measured(residual, heads, activation, attention, attended, joined)
 
 
 def _judge(error: np.ndarray, allowed: float, positions: Sequence[int], what: str) -> None:
@@ -127,6 +138,20 @@ def _residual(
     return gap / np.maximum(expected, 1e-300)
 
 
+def _copies(
+    geometry: Geometry, values: np.ndarray, factor: np.ndarray, x: np.ndarray
+) -> np.ndarray:
+    """How far the copies of kv heads, values times factor, lie from their mean, (N,), in units of
+    the expected rounding error."""
+    factor = factor.astype(np.float64)
+    copies = geometry.by_kv_head(values * factor)
+    if copies.shape[2] == 1:
+        return np.zeros(len(values))
+    gap = copies - copies.mean(axis=2, keepdims=True)
+    expected = np.linalg.norm(factor) * np.linalg.norm(x.astype(np.float64), axis=1) / math.sqrt(12)
+    return np.linalg.norm(gap.reshape(len(values), -1), axis=1) / np.maximum(expected, 1e-300)
+
+
 def _impossible(layer: LayerClaims, up_unit: float) -> np.ndarray:
     """The norm of mid's part that no gate explains, relative to mid's, (N,).
 
@@ -156,9 +181,10 @@ def _attention(
         return wide.reshape(count, heads, size)
 
     angles = np.outer(np.arange(count), theta ** (-np.arange(0, size, 2) / size))
-    q = rotated(real(layer.q, f"U{index}a"), angles)
-    k = rotated(real(geometry.per_head(layer.k), f"V{index}a"), angles)
-    v = real(geometry.per_head(layer.v), f"U{index}b")
+    balance = layer.r_a.astype(np.float64).reshape(1, heads, size)
+    q = rotated(real(layer.q, f"U{index}a") / balance, angles)
+    k = rotated(real(layer.k, f"V{index}a") * balance, angles)
+    v = real(layer.v, f"U{index}b")  # times r_b, as a is
     a = layer.a[:count].astype(np.float64) * 2.0**-exponent
     errors = np.empty(count)
     for p in range(count):  # one position at a time: prompts may be long
@@ -184,6 +210,7 @@ def describe(measured: Measured) -> dict[str, Any]:
     """The figures for --json."""
     return {
         "residual_in_rounding_errors": round(measured.residual, 4),
+        "heads_in_rounding_errors": round(measured.heads, 4),
         "activation_impossible": round(measured.activation, 6),
         "attention_relative_error": round(measured.attention, 6),
         "attention_recomputed": measured.attended,

@@ -17,7 +17,8 @@ from huref_zk.load.hub import download
 @dataclass(frozen=True)
 class Activations:
     """One layer's, float32 (tokens, width): residual stream before, between and after its blocks;
-    inputs of Wo and Wdown; outputs of Wq, Wk, Wv, Wup."""
+    inputs of Wo and Wdown; outputs of Wq, Wk, Wv, Wup. Besides, float64 (width,): the norms of the
+    rows of Wq, Wv and Wup times the gains of the norms before them."""
 
     h_in: np.ndarray
     h_mid: np.ndarray
@@ -28,6 +29,9 @@ class Activations:
     k: np.ndarray
     v: np.ndarray
     up: np.ndarray
+    norm_q: np.ndarray
+    norm_v: np.ndarray
+    norm_up: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -87,7 +91,10 @@ def run_model(
         tuple(int(i) for i in ids),
         float(model.config.rms_norm_eps),
         _theta(model.config),
-        tuple(Activations(**into) for into in kept),
+        tuple(
+            Activations(**into, **_row_norms(layer))
+            for layer, into in zip(chosen, kept, strict=True)
+        ),
     )
 
 
@@ -154,6 +161,21 @@ def _theta(config) -> float | None:
         return None
     theta = rope.get("rope_theta", getattr(config, "rope_theta", None))
     return None if theta is None else float(theta)
+
+
+def _row_norms(layer) -> dict[str, np.ndarray]:
+    """norm_q, norm_v, norm_up of Activations."""
+
+    def norms(linear, norm) -> np.ndarray:
+        product = linear.weight.detach().double() * norm.weight.detach().double()
+        return product.norm(dim=1).numpy()
+
+    attention = layer.self_attn
+    return {
+        "norm_q": norms(attention.q_proj, layer.input_layernorm),
+        "norm_v": norms(attention.v_proj, layer.input_layernorm),
+        "norm_up": norms(layer.mlp.up_proj, layer.post_attention_layernorm),
+    }
 
 
 def _watch(layer, into: dict[str, np.ndarray]) -> list:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -99,7 +100,7 @@ def audit_inference(
     check_targets(out)
     committed, key = read_commitment(commitment), read_secret(secret)
     geometry = geometry_of(committed.descriptor)
-    loading = {"revision": revision, "allow_pickle": allow_pickle}
+    loading: dict[str, Any] = {"revision": revision, "allow_pickle": allow_pickle}
     prepared = load_as(output, model, committed.descriptor, tokens=tokens, **loading)
     srs = own_srs(committed.descriptor, cache)
     with output.stages("auditing") as stage:
@@ -108,7 +109,7 @@ def audit_inference(
         if len(run.ids) > MAX_TOKENS:
             raise InputError(f"the prompt has {len(run.ids)} tokens, at most {MAX_TOKENS} may be")
         audit, measured, errors = make_audit(
-            run, prompt, nonce, positions, prepared.quantised, key, committed, srs, stage
+            run, prompt, nonce, positions, prepared, key, committed, srs, stage
         )
     write_audit(out, audit)
     data = {

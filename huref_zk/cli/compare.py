@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -52,7 +52,7 @@ def compare(
     if html:
         check_targets(html)
         network = load_generator(generator)
-    options = [
+    options: list[dict[str, Any]] = [
         {"revision": revision, "allow_pickle": allow_pickle, "map_file": map_file}
         for revision, map_file in ((revision_a, map_a), (revision_b, map_b))
     ]

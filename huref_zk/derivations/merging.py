@@ -30,5 +30,5 @@ def task_arithmetic(
     others = zip(*(t.parameters() for t in tuned), strict=True)
     for m, b, tuned_weights in zip(merged.parameters(), base.parameters(), others, strict=True):
         for t in tuned_weights:
-            m += scale * (t - b)
+            m.add_(t - b, alpha=scale)
     return merged

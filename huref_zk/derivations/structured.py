@@ -11,6 +11,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -51,7 +52,8 @@ def least_important(
     model: LlamaForCausalLM, scores: dict[str, Tensor], layer: int, groups: int, channels: int
 ) -> Kept:
     """What is left of a layer without its least important ``groups`` and ``channels``."""
-    config, prefix = model.config, f"model.layers.{layer}."
+    config: Any = model.config  # whose sizes are declared optional
+    prefix = f"model.layers.{layer}."
 
     def score(name: str) -> Tensor:
         return scores[f"{prefix}{name}.weight"]
@@ -74,7 +76,7 @@ def _rows(groups: Tensor, size: int) -> Tensor:
 
 def _selections(model: LlamaForCausalLM, layer: int, kept: Kept) -> dict[str, tuple[int, Tensor]]:
     """Name of a weight -> (dimension, indices that stay)."""
-    config = model.config
+    config: Any = model.config  # whose sizes are declared optional
     size = config.head_dim
     query = _rows(kept.groups, size * config.num_attention_heads // config.num_key_value_heads)
     key = _rows(kept.groups, size)
@@ -92,20 +94,20 @@ def _selections(model: LlamaForCausalLM, layer: int, kept: Kept) -> dict[str, tu
 
 def _narrowed(model: LlamaForCausalLM, kept: Sequence[Kept]) -> LlamaForCausalLM:
     """A model of smaller widths that holds what stays; every layer keeps as much."""
-    config = copy.deepcopy(model.config)
+    config: Any = copy.deepcopy(model.config)
     ratio = config.num_attention_heads // config.num_key_value_heads
     config.intermediate_size = len(kept[0].channels)
     config.num_key_value_heads = len(kept[0].groups)
     config.num_attention_heads = ratio * len(kept[0].groups)
     config.head_dim = model.config.head_dim
-    select = {}
+    select: dict[str, tuple[int, Tensor]] = {}
     for layer, part in enumerate(kept):
         select |= _selections(model, layer, part)
     with torch.no_grad(), torch.random.fork_rng():
         narrow = LlamaForCausalLM(config).eval()
         whole = dict(model.named_parameters())
         for name, weight in narrow.named_parameters():
-            stays = whole[name]
+            stays: Tensor = whole[name]
             if name in select:
                 stays = stays.index_select(*select[name])
             weight.copy_(stays)
@@ -128,7 +130,7 @@ def llm_prune(
     when some ``layers`` are named, what goes is zero in these, and stays zero in the recovery.
     InputError when nothing would be left.
     """
-    config = model.config
+    config: Any = model.config  # whose sizes are declared optional
     if not (0 <= groups < config.num_key_value_heads and 0 <= channels < config.intermediate_size):
         raise InputError(
             f"{groups} groups of {config.num_key_value_heads} and {channels} channels of "

@@ -68,7 +68,8 @@ def _compared(jobs: list[dict], log: Path, progress: Progress) -> list[dict]:
         key = (job["a"], job["b"], job["what"])
         if key not in done:
             progress(f"comparing {job['a']} with {job['b']}", number, len(jobs))
-            c = compare(*(open_side(ref) for ref in job["refs"]))
+            a, b = (open_side(ref) for ref in job["refs"])
+            c = compare(a, b)
             assert c.shuffled is not None
             row = {k: job[k] for k in ("kind", "a", "b", "what")} | {
                 "score": c.score,

@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -54,14 +55,14 @@ def config_of(spec: Stranger):
     """The transformers configuration of a stranger."""
     from transformers import GPT2Config, GPTNeoXConfig, LlamaConfig, OPTConfig, Qwen2Config
 
-    common = {
+    common: dict[str, Any] = {
         "vocab_size": spec.vocab,
         "tie_word_embeddings": spec.kind in ("gpt2", "opt"),
         "bos_token_id": 0,
         "eos_token_id": 1,
         "pad_token_id": None,
     }
-    sizes = {
+    sizes: dict[str, Any] = {
         "hidden_size": spec.d,
         "num_hidden_layers": spec.layers,
         "num_attention_heads": spec.heads,
@@ -75,9 +76,9 @@ def config_of(spec: Stranger):
         return OPTConfig(ffn_dim=4 * spec.d, word_embed_proj_dim=spec.d, **sizes, **common)
     if spec.kind == "gpt_neox":
         return GPTNeoXConfig(intermediate_size=4 * spec.d, **sizes, **common)
-    grouped = {"intermediate_size": 3 * spec.d, "num_key_value_heads": spec.heads // 2}
+    sizes |= {"intermediate_size": 3 * spec.d, "num_key_value_heads": spec.heads // 2}
     config = {"llama": LlamaConfig, "qwen2": Qwen2Config}[spec.kind]
-    return config(**grouped, **sizes, **common)
+    return config(**sizes, **common)
 
 
 def train_strangers(out: Path, progress: Progress) -> list[Path]:

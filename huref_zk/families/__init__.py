@@ -178,7 +178,8 @@ def read_map(path: Path) -> Family:
     missing = [n for n in ("name", "embedding", "o") if n not in data]
     if missing:
         raise InputError(f"{path} lacks {', '.join(missing)}")
-    family = Family(**{n: tuple(v) if isinstance(v, list) else v for n, v in data.items()})
+    given: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in data.items()}
+    family = Family(**given)
     problem = flaw(family)
     if problem:
         raise InputError(f"{path}: {problem}")

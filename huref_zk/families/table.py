@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from huref_zk.families import Family
 
@@ -254,8 +255,8 @@ MPT = Family(
 )
 
 STABLELM = replace(LLAMA, name="stablelm", model_types=("stablelm",), layer_norm=True)
-_PARALLEL = {"ffn_norm": _M + "input_layernorm.weight"}
-_QK_HEADS = {
+_PARALLEL: dict[str, Any] = {"ffn_norm": _M + "input_layernorm.weight"}
+_QK_HEADS: dict[str, Any] = {
     "qk_norm": "head",
     "qk_layer_norm": True,
     "q_norm": _A + "q_layernorm.norms.{h}.weight",
@@ -358,7 +359,7 @@ MIXTRAL = replace(
     experts_gate_up=_M + "mlp.experts.gate_up_proj",
     experts_down=_M + "mlp.experts.down_proj",
 )
-_QWEN_EXPERTS = {
+_QWEN_EXPERTS: dict[str, Any] = {
     "ffn_keys": (),
     "expert_up": _M + "mlp.experts.{e}.up_proj.weight",
     "expert_gate": _M + "mlp.experts.{e}.gate_proj.weight",
@@ -376,7 +377,7 @@ QWEN2_MOE = replace(
     **_QWEN_EXPERTS,
 )
 
-FAMILIES = (
+_COMMON: tuple[Family, ...] = (
     LLAMA,
     OPT,
     QWEN,
@@ -410,7 +411,7 @@ FAMILIES = (
     replace(QWEN3, name="qwen3_moe", model_types=("qwen3_moe",), **_QWEN_EXPERTS),
 )
 # Variants that must be asked for before the entries above.
-FAMILIES = (
+FAMILIES: tuple[Family, ...] = (
     replace(OPT, when={"do_layer_norm_before": False}, refused=_AFTER),
     replace(BLOOM, when={"apply_residual_connection_post_layernorm": True}, refused=_AFTER),
     replace(MPT, when={"attn_config.qk_ln": True}, refused="it normalises queries and keys"),
@@ -430,5 +431,5 @@ FAMILIES = (
     ),
     replace(STABLELM, when={"use_parallel_residual": True}, **_PARALLEL),
     replace(STABLELM, when={"qk_layernorm": True}, **_QK_HEADS),
-    *FAMILIES,
+    *_COMMON,
 )

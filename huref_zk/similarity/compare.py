@@ -169,32 +169,30 @@ def compare(a: Side, b: Side, stage: Stage | None = None) -> Comparison:
 
 def _of_models(a: Side, b: Side, stage: Stage | None) -> Comparison:
     assert a.model is not None and b.model is not None
-    families, sizes = zip(a.sizes(), b.sizes(), strict=True)
-    *ids, by = common_tokens(a.model, sizes[0].vocab, b.model, sizes[1].vocab)
-    opened = [
-        Opened(side.model, f, d, rows_of(side.model, f, i))
-        for side, f, d, i in zip((a, b), families, sizes, ids, strict=True)
-    ]
-    x, _ = layer_sketches(opened[0], PUBLIC_SEED, progress=_of(stage, f"sketching {a.name}"))
+    (family_a, dims_a), (family_b, dims_b) = a.sizes(), b.sizes()
+    ids_a, ids_b, by = common_tokens(a.model, dims_a.vocab, b.model, dims_b.vocab)
+    left = Opened(a.model, family_a, dims_a, rows_of(a.model, family_a, ids_a))
+    right = Opened(b.model, family_b, dims_b, rows_of(b.model, family_b, ids_b))
+    x, _ = layer_sketches(left, PUBLIC_SEED, progress=_of(stage, f"sketching {a.name}"))
     y, shuffled = layer_sketches(
-        opened[1],
+        right,
         PUBLIC_SEED,
-        shuffles=_shuffles(len(ids[0])),
+        shuffles=_shuffles(len(ids_a)),
         progress=_of(stage, f"sketching {b.name}"),
     )
     matrix = layer_ics(x, y)
     score, pairs = matched_score(matrix)
-    sides = [(o.model, o.family, o.dims, i) for o, i in zip(opened, ids, strict=True)]
+    sides = ((a.model, family_a, dims_a, ids_a), (b.model, family_b, dims_b, ids_b))
     last = pairs[-EXACT_LAYERS:]
     variants = {
         "matched": _matched(matrix, last),
-        "sketch": _rows(last, sketched_ics(sides[0], sides[1], last)),
+        "sketch": _rows(last, sketched_ics(*sides, last)),
     }
     for done, variant in enumerate(VARIANTS):
         _tell(stage, "exact ICS", done, len(VARIANTS))
-        variants[variant] = _rows(last, exact_ics(sides[0], sides[1], last, variant))
-    pcs = parameter_cosine(sides[0], sides[1], pairs, _of(stage, "parameters"))
-    return _conclude(a, b, len(ids[0]), by, matrix, score, pairs, variants, pcs, _null(x, shuffled))
+        variants[variant] = _rows(last, exact_ics(*sides, last, variant))
+    pcs = parameter_cosine(*sides, pairs, _of(stage, "parameters"))
+    return _conclude(a, b, len(ids_a), by, matrix, score, pairs, variants, pcs, _null(x, shuffled))
 
 
 def _with_saved(a: Side, b: Saved, stage: Stage | None) -> Comparison:

@@ -34,7 +34,7 @@ def build_graph(pair: PairShape) -> bytes:
         constants.append(numpy_helper.from_array(value, name))
         return name
 
-    def real(name: str, value: np.ndarray | list[float] | float) -> str:
+    def real(name: str, value: np.ndarray | list | float) -> str:
         return const(name, np.asarray(value, dtype=np.float32))
 
     def node(op: str, inputs: list[str], output: str, **attributes) -> str:
@@ -45,7 +45,7 @@ def build_graph(pair: PairShape) -> bytes:
         truth = node(op, [left, right], f"{name}_truth")
         return node("Cast", [truth], name, to=TensorProto.FLOAT)
 
-    inputs = []
+    inputs: list[tuple[str, int]] = []
 
     def maps(name: str, shape: Shape, sign: int) -> str:
         """M[t] = A diag(mask_t) B^T of one model, each P x P, over 2^h, times ``sign``."""

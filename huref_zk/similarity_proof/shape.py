@@ -13,7 +13,7 @@ from huref_zk.errors import InputError
 
 FRACTION_BITS = 24
 """Numbers in the circuit are integers over 2^24."""
-INNER_COLUMNS = 4
+INNER_COLUMNS = 7
 ENERGY_BITS = 32
 """Squared norm of a map whose entries have rms 2^(shift + 5), in units of 2^-FRACTION_BITS."""
 MIN_ENERGY, MAX_ENERGY = 1 << 16, 1 << 36

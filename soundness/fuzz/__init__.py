@@ -1,4 +1,4 @@
-"""Fuzzing every parser of bytes that somebody else wrote: `make fuzz`, and a short run in the suite.
+"""Fuzzing every parser of bytes that others wrote: `make fuzz`, and a short run in the suite.
 
 Only a HurefError may come out of a parser, whatever goes in, within bounded memory and time.
 """

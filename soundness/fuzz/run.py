@@ -70,8 +70,7 @@ def plain(name: str, runs: int, seed: int, folder: Path) -> dict[str, int]:
     parser = PARSERS[name]
     starts = parser.seeds(folder)
     for start in starts:  # the control: what is mutated is accepted as it is
-        if attempt(parser, start, folder) != "accepted":
-            raise AssertionError(f"{name}: an honest file is refused")
+        parser.read(start, folder)
     pool = [*starts, *(path.read_bytes() for path in crashers(name))]
     rng = random.Random(f"{name} {seed}")
     seen: dict[str, int] = {}
@@ -181,7 +180,7 @@ def outcome(done: subprocess.CompletedProcess[str]) -> str:
     if numbers:
         found = covered[-1].split(" cov: ")[1].split()[0] if covered else "?"
         return f"{numbers[0]} inputs, {found} edges"
-    return lines[-1] if lines else "nothing"
+    return done.stdout.splitlines()[-1]
 
 
 if __name__ == "__main__":

@@ -19,7 +19,6 @@ from huref_zk.attacks.function import logits
 
 EXACT = [name for name, entry in ATTACKS.items() if entry.exact]
 SAME = 1e-4  # of the logits' standard deviation
-STRONG = {"log_sd": 3.0, "factor": 300.0, "count": 5}
 
 
 def inputs(model) -> np.ndarray:
@@ -51,8 +50,8 @@ def test_an_exact_attack(name, model):
     if name == "appended-blocks":
         assert attacked.sizes.layers == original.sizes.layers + 2
         assert len(attacked.tensors) > len(original.tensors)
-    elif not (model == "llama-one-kv-head" and name == "head-permutation"):
-        assert parameter_cosine(original, attacked) < 0.98
+    else:
+        assert parameter_cosine(original, attacked) < 0.99
     assert any(not np.array_equal(w, original.tensors.get(n)) for n, w in attacked.tensors.items())
     assert logits_off(model, attacked) < SAME
     assert likeness(original, attacked).min() >= 0.9999
@@ -65,15 +64,18 @@ def test_its_broken_twin(name, model):
     original = checkpoint(model)
     broken = BROKEN[name](original, attack(name, original, seed=3))
     assert logits_off(model, broken) > 100 * SAME
-    assert likeness(original, broken).min() < 0.99
+    if not (name == "head-permutation" and model == "llama-one-kv-head"):
+        # With one key-value head the QK term is that head's key and the sum of all queries.
+        assert likeness(original, broken).min() < 0.99
 
 
 @pytest.mark.parametrize("name", [n for n in EXACT if ATTACKS[n].strength])
 def test_at_full_strength(name):
-    """Rounding stays below the mark at the most violent rewrites too."""
+    """Rounding stays below the mark at the most violent rewrites that are allowed."""
     original = checkpoint("mistral-grouped")
     strength = ATTACKS[name].strength
-    attacked = attack(name, original, seed=4, strength=STRONG[strength.keyword])
+    most = 5 if strength.whole else strength.most
+    attacked = attack(name, original, seed=4, strength=most)
     assert logits_off("mistral-grouped", attacked) < SAME
     assert likeness(original, attacked).min() >= 0.9999
 

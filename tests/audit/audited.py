@@ -15,12 +15,13 @@ from huref_zk.audit.check import Demand, check_audit
 from huref_zk.audit.claims import LayerClaims, geometry_of
 from huref_zk.audit.file import FORMAT, Audit, choose_positions
 from huref_zk.audit.linear import start_transcript
-from huref_zk.audit.prover import make_claims
+from huref_zk.audit.prover import balances, make_claims
 from huref_zk.audit.run import Run
 from huref_zk.commit.commitment import Commitment, serialise, side_by_side
 from huref_zk.commit.salts import salt_key
 from huref_zk.commit.srs import Srs
 from huref_zk.errors import StepFailed
+from huref_zk.fingerprint import Prepared
 from huref_zk.quantise import Quantised
 
 SECRET = bytes(range(32))
@@ -34,11 +35,15 @@ Change = Callable[[list[LayerClaims]], Sequence[LayerClaims]]
 class Owner:
     """A committed model and one run of it."""
 
-    quantised: Quantised
+    prepared: Prepared
     commitment: Commitment
     srs: Srs
     cache: Path
     run: Run
+
+    @property
+    def quantised(self) -> Quantised:
+        return self.prepared.quantised
 
     @property
     def geometry(self):
@@ -47,7 +52,8 @@ class Owner:
     def claims(self, count: int, run: Run, quantised: Quantised):
         root = self.commitment.root
         positions = choose_positions(root, NONCE, run.ids, count)
-        return make_claims(run, quantised, self.geometry, positions)
+        balance = balances(self.run, self.prepared.canonical, self.geometry)
+        return make_claims(run, quantised, balance, self.geometry, positions)
 
     def audit(
         self,

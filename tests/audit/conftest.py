@@ -22,4 +22,4 @@ def owner(tmp_path_factory, base_run) -> Owner:
     cache = tmp_path_factory.mktemp("keys")
     prepared = prepare("demo-base", count=64)
     srs = find_srs(prepared.shape.k, cache, make_test=True)
-    return Owner(prepared.quantised, commit_model(prepared, SECRET, srs), srs, cache, base_run)
+    return Owner(prepared, commit_model(prepared, SECRET, srs), srs, cache, base_run)

@@ -10,7 +10,6 @@ from audited import bumped
 
 from huref_zk.audit.claims import X_BITS, norm_integers, scaled
 from huref_zk.audit.linear import STEP
-from huref_zk.audit.prover import make_claims
 from huref_zk.commit.bn254 import R
 from huref_zk.fingerprint import prepare
 
@@ -111,13 +110,12 @@ def redone(owner, layer, number, **streams):
     U, V = (side[number].astype(np.int64) for side in (owner.quantised.U, owner.quantised.V))
     g = owner.geometry
     a, b, f = (g.block(0, term) for term in "abf")
-    kv = np.flatnonzero(np.arange(64) // 16 % 2 == 0)
     x, y = changed.x_att.astype(np.int64), changed.x_ffn.astype(np.int64)
     return replace(
         changed,
         q=x @ U[:, a],
-        k=x @ V[:, a][:, kv],
-        v=x @ U[:, b][:, kv],
+        k=x @ V[:, a],
+        v=x @ U[:, b],
         up=y @ U[:, f],
         att=changed.a.astype(np.int64) @ V[:, b].T,
         ffn=changed.mid.astype(np.int64) @ V[:, f].T,
@@ -228,10 +226,31 @@ def test_attention_with_another_base_of_the_rotation(owner):
     assert step == 5 and "a is not the attention" in message
 
 
-def test_heads_are_not_a_matter_of_claims(owner):
-    """k and v are claimed once a kv head; the verifier repeats them as committed columns are."""
-    claims, _ = make_claims(owner.run, owner.quantised, owner.geometry, [0, 1])
-    x = claims[0].x_att.astype(np.int64)
-    block = owner.quantised.V[0][:, owner.geometry.block(0, "a")].astype(np.int64)
-    np.testing.assert_array_equal(owner.geometry.per_head(claims[0].k), x @ block)
-    assert claims[0].k.shape[1] == 32
+@pytest.mark.parametrize("field, words", [("r_a", "keys of a kv"), ("r_b", "values of a kv")])
+def test_copies_of_a_kv_head(field, words, owner, honest):
+    """The balance of one query head claimed to be another: its copy of the keys no longer fits."""
+
+    def change(claims):
+        factor = getattr(claims[0], field).copy()
+        factor[0, 16:32] *= 1.1
+        claims[0] = replace(claims[0], **{field: factor})
+        return claims
+
+    step, message = owner.refusal(owner.audit(change))
+    assert step == 5 and words in message
+
+
+def test_the_balance_of_a_whole_kv_head(owner):
+    """A rescaling of both its copies fits the keys, but not the attention, at all positions."""
+
+    def change(claims):
+        factor = claims[0].r_a.copy()
+        factor[0, :8] *= 2  # halves of the first query head, and of the other one of its kv head
+        factor[0, 16:24] *= 2
+        claims[0] = replace(claims[0], r_a=factor)
+        return claims
+
+    assert owner.refusal(owner.audit(change)) == (None, "")
+    audit = owner.audit(change, count=len(owner.run.ids))
+    step, message = owner.refusal(audit, owner.demand(positions=None))
+    assert step == 5 and "a is not the attention" in message

@@ -127,7 +127,9 @@ def test_claims_out_of_range(name, honest, owner):
         if field == name:
             break
         place += np.asarray(getattr(honest.claims[0], field)).nbytes
-    if name[0] == "h":
+    if name[0] == "r":
+        wrong = [b"\x7f\xc0\0\0", bytes(4), b"\xbf\x80\0\0", np.array(2e6, ">f4").tobytes()]
+    elif name[0] == "h":
         wrong = [b"\x7f\xc0\0\0", b"\x7f\x80\0\0", b"\xff\x80\0\0", np.array(1e31, ">f4").tobytes()]
     elif name in ("x_att", "x_ffn", "a", "mid"):
         wrong = [b"\x80\0\0\0", b"\x7f\xff\xff\xff", (2**21 + 1).to_bytes(4, "big")]

@@ -12,16 +12,17 @@ from huref_zk.audit.check import check_audit
 from huref_zk.audit.claims import LayerClaims
 from huref_zk.audit.file import choose_positions, parse_audit, serialise_audit
 from huref_zk.audit.linear import combined_row
-from huref_zk.audit.prover import make_audit
+from huref_zk.audit.prover import balances, make_audit
 from huref_zk.audit.run import run_model
 from huref_zk.commit.bn254 import R
 from huref_zk.errors import InputError, StepFailed
+from huref_zk.load import EMBEDDED
 
 
 @pytest.fixture(scope="module")
 def honest(owner):
     return make_audit(
-        *(owner.run, PROMPT, NONCE, COUNT, owner.quantised, SECRET, owner.commitment, owner.srs)
+        *(owner.run, PROMPT, NONCE, COUNT, owner.prepared, SECRET, owner.commitment, owner.srs)
     )
 
 
@@ -36,7 +37,7 @@ def test_an_honest_audit(honest, owner):
 def test_all_positions(owner):
     total = len(owner.run.ids)
     audit, measured, _ = make_audit(
-        *(owner.run, PROMPT, NONCE, None, owner.quantised, SECRET, owner.commitment, owner.srs)
+        *(owner.run, PROMPT, NONCE, None, owner.prepared, SECRET, owner.commitment, owner.srs)
     )
     assert owner.refusal(audit, owner.demand(positions=None)) == (None, "")
     assert measured.attended == 2 * total and 0 < measured.attention < 0.02
@@ -70,11 +71,34 @@ def test_claims_are_the_models_activations(honest, owner):
     for i, layer in enumerate(honest[0].claims):
         true = owner.run.layers[i]
         np.testing.assert_array_equal(layer.h_in, true.h_in[positions])
-        for name, scale in (("q", "U{}a"), ("k", "V{}a"), ("v", "U{}b"), ("up", "U{}f")):
+        for name, scale in (("q", "U{}a"), ("k", "V{}a"), ("v", "U{}b")):
             real = getattr(layer, name) * 2.0 ** -(12 + scales[scale.format(i)])
+            real *= {"q": 1 / layer.r_a, "k": layer.r_a, "v": 1 / layer.r_b}[name]
             wanted = getattr(true, name)[positions]
+            if name != "q":
+                wanted = owner.geometry.repeated(wanted)
             assert real.shape == wanted.shape
             assert np.linalg.norm(real - wanted) < 0.01 * np.linalg.norm(wanted)
+
+
+def test_balances_are_the_canonical_forms(owner):
+    """Columns of U over r, and of V times r, are the model's own weights times the norms' gains."""
+    from safetensors.numpy import load_file
+
+    tensors = load_file(EMBEDDED["demo-base"] / "model.safetensors")
+    found = balances(owner.run, owner.prepared.canonical, owner.geometry)
+    for i, number in enumerate((2, 3)):
+        name = f"model.layers.{number}."
+        gain = tensors[name + "post_attention_layernorm.weight"].astype(np.float64)
+        up = tensors[name + "mlp.up_proj.weight"].astype(np.float64) * gain
+        down = tensors[name + "mlp.down_proj.weight"].astype(np.float64)
+        block = owner.geometry.block(0, "f")
+        r_f = found[i][2]
+        U, V = (
+            side[i][:, block] for side in (owner.prepared.canonical.U, owner.prepared.canonical.V)
+        )
+        np.testing.assert_allclose(U / r_f, up.T, rtol=1e-5, atol=1e-8)
+        np.testing.assert_allclose(V * r_f, down, rtol=1e-5, atol=1e-8)
 
 
 def test_a_combined_row_is_exact():
@@ -158,6 +182,6 @@ def test_models_and_prompts_that_do_not_fit(owner):
 def test_another_secret_or_model(owner, child_run):
     rest = (owner.commitment, owner.srs)
     with pytest.raises(InputError, match="under this secret"):
-        make_audit(owner.run, PROMPT, NONCE, COUNT, owner.quantised, bytes(32), *rest)
+        make_audit(owner.run, PROMPT, NONCE, COUNT, owner.prepared, bytes(32), *rest)
     with pytest.raises(StepFailed, match="adds other values"):
-        make_audit(child_run, PROMPT, NONCE, COUNT, owner.quantised, SECRET, *rest)
+        make_audit(child_run, PROMPT, NONCE, COUNT, owner.prepared, SECRET, *rest)

@@ -19,12 +19,19 @@ from huref_zk.fingerprint import prepare, sketch_of
 from huref_zk.load import EMBEDDED, open_model
 from huref_zk.sketch import PUBLIC_SEED, ics
 
-CODE = 'def f(a):\n    """Add one."""\n    for b in range(3):\n        a = a + b\n    return a + 1\n\n\n'
+CODE = """
+def f(a):
+    'Add one.'
+    for b in range(3):
+        a = a + b
+    return a + 1
+
+"""
 
 
 @pytest.fixture
 def little_text(monkeypatch):
-    monkeypatch.setattr(corpus, "corpus", lambda: (CODE * 400, CODE * 2000))
+    monkeypatch.setattr(corpus, "corpus", lambda: (CODE * 200, CODE * 1000))
 
 
 @pytest.fixture(scope="module")
@@ -151,10 +158,13 @@ def test_direction_is_the_cosine():
 
 def test_necessity_drives_the_direction_away(tmp_path, monkeypatch, little_text):
     monkeypatch.setattr(necessity, "WEIGHTS", (0.0, 100.0))
-    monkeypatch.setattr(necessity, "STEPS", 6)
-    monkeypatch.setattr(necessity, "MEASURE_EVERY", 5)
+    monkeypatch.setattr(necessity, "STEPS", 12)
+    monkeypatch.setattr(necessity, "MEASURE_EVERY", 10)
+    monkeypatch.setattr(necessity, "RATE", 5e-3)
+    monkeypatch.setattr(necessity, "BATCH", 4)
+    monkeypatch.setattr(necessity, "WINDOWS", 4)
     control, driven = (r["points"] for r in necessity.run(tmp_path, lambda *step: None)["runs"])
-    assert [p["step"] for p in control] == [p["step"] for p in driven] == [0, 5, 6]
+    assert [p["step"] for p in control] == [p["step"] for p in driven] == [0, 10, 12]
     assert control[0] == driven[0] and control[0]["pcs"] == pytest.approx(1)
     assert driven[-1]["pcs"] < control[-1]["pcs"] - 0.005
     assert control[-1]["loss"] < control[0]["loss"]
