@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 Progress = Callable[[str, int, int], None]
 BASE = "demo-base"
-WEIGHTS = (0.0, 1.0, 3.0, 10.0, 30.0, 100.0)
+WEIGHTS = (0.0, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0)
 STEPS, MEASURE_EVERY = 160, 20
 BATCH, CONTEXT, RATE, SEED = 16, 96, 1e-3, 1
 WINDOWS = 48  # of held-out text, 128 tokens each

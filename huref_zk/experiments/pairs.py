@@ -12,7 +12,7 @@ import numpy as np
 from huref_zk.container import write_atomically
 from huref_zk.experiments.models import smollm2
 from huref_zk.similarity.compare import compare, open_side
-from huref_zk.similarity.null import RELATED_RATE, Null, fit
+from huref_zk.similarity.null import RELATED_RATE, Null, fit_extreme
 
 Progress = Callable[[str, int, int], None]
 
@@ -37,7 +37,7 @@ def run(out: Path, progress: Progress) -> dict:
         kind = "related" if expected else "expected miss"
         jobs.append({"kind": kind, "a": _short(a), "b": _short(b), "what": what, "refs": (a, b)})
     rows = _compared(jobs, out / "pairs.jsonl", progress)
-    null = fit([row["score"] for row in rows if row["kind"] == "unrelated"])
+    null = fit_extreme([row["score"] for row in rows if row["kind"] == "unrelated"])
     figures = _figures(rows, null)
     table = [
         {"a": row["a"], "b": row["b"], "score": round(row["score"], 6)}
@@ -116,7 +116,7 @@ def _figures(rows: list[dict], null: Null) -> dict:
         "null": {"mean": null.mean, "sd": null.sd, "count": null.count},
         "unrelated_max": float(unrelated.max()),
         "related_min": float(related.min()),
-        "normality_p": _normality(unrelated),
+        "fit_p": _fit_p(unrelated, null),
         "misses": misses,
     }
 
@@ -125,10 +125,11 @@ def _is_caught(row: dict, threshold: float) -> bool:
     return row["score"] >= threshold
 
 
-def _normality(scores: np.ndarray) -> float:
+def _fit_p(scores: np.ndarray, null: Null) -> float:
+    """p-value of Kolmogorov and Smirnov's test of the scores against the fit."""
     from scipy import stats
 
-    return float(stats.shapiro(scores).pvalue)
+    return float(stats.kstest(scores, null.law().cdf).pvalue)
 
 
 def _plot(rows: list[dict], null: Null, path: Path) -> None:
@@ -136,7 +137,6 @@ def _plot(rows: list[dict], null: Null, path: Path) -> None:
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
-    from scipy import stats
 
     related, unrelated = (
         [row["score"] for row in rows if row["kind"] == kind] for kind in ("related", "unrelated")
@@ -148,8 +148,13 @@ def _plot(rows: list[dict], null: Null, path: Path) -> None:
     left.set_xlabel("matched score")
     left.set_ylabel("pairs")
     left.legend()
-    stats.probplot(unrelated, sparams=(null.mean, null.sd), dist=stats.norm, plot=right)
-    right.set_title("unrelated scores against the fitted normal")
+    ordered = np.sort(unrelated)
+    places = (np.arange(len(ordered)) + 0.5) / len(ordered)
+    right.plot(null.law().ppf(places), ordered, ".", label="scores")
+    right.plot(ordered, ordered, label="fit")
+    right.set_xlabel("quantile of the fitted law")
+    right.set_ylabel("unrelated score")
+    right.legend()
     figure.tight_layout()
     figure.savefig(path, dpi=110, metadata={"Software": None})
     plt.close(figure)
@@ -165,11 +170,10 @@ def _page(rows: list[dict], f: dict) -> str:
         "",
         "![Scores of related and unrelated pairs, and the fit of the null](pairs.png)",
         "",
-        f"The null: normal, mean {f['null']['mean']:.4f}, sd {f['null']['sd']:.4f} over "
-        f"{f['null']['count']} pairs (Shapiro-Wilk p = {f['normality_p']:.2g}). "
-        f"The verdict *related* asks for a score from **{f['threshold']:.3f}**, where Student's t "
-        f"with {f['null']['count'] - 1} degrees of freedom leaves {f['rate']:.0e}: true "
-        f"positives there {f['tpr_at_threshold']:.3f}, "
+        f"The null: Gumbel's law, mean {f['null']['mean']:.4f}, sd {f['null']['sd']:.4f} over "
+        f"{f['null']['count']} pairs (Kolmogorov-Smirnov p = {f['fit_p']:.2g}). "
+        f"The verdict *related* asks for a score from **{f['threshold']:.3f}**, above which that "
+        f"law leaves {f['rate']:.0e}: true positives there {f['tpr_at_threshold']:.3f}, "
         f"false positives {f['false_positives_at_threshold']}.",
         "",
         "Not called related, of those that are:",

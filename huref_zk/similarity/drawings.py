@@ -139,9 +139,7 @@ def _around(null: Null) -> tuple[float, float]:
 
 
 def _density(null: Null, value: float) -> float:
-    """Student's t of null.Null.p_value, up to a factor."""
-    z = (value - null.mean) / (null.sd * math.sqrt(1 + 1 / null.count))
-    return (1 + z * z / (null.count - 1)) ** (-null.count / 2)
+    return float(null.law().pdf(value))
 
 
 def _ticks(low: float, high: float) -> list[float]:

@@ -27,29 +27,46 @@ UNRELATED_RATE = 1e-2
 
 @dataclass(frozen=True)
 class Null:
-    """A fitted null of the score: normal with this mean and sd, from ``count`` measurements."""
+    """A fitted null of the score, from ``count`` measurements of this mean and sd: Student's t for
+    a new draw from a normal whose variance they estimate."""
 
     mean: float
     sd: float
     count: int
 
+    def law(self):
+        """The fitted distribution, one of scipy.stats. EnvironmentLacks without scipy."""
+        width = self.sd * math.sqrt(1 + 1 / self.count)
+        return _stats().t(self.count - 1, self.mean, width)
+
     def p_value(self, score: float) -> float:
-        """P(null >= score): Student's t for a new draw, sd being estimated from ``count``."""
-        z = (score - self.mean) / (self.sd * math.sqrt(1 + 1 / self.count))
-        return float(_students_t().sf(z, self.count - 1))
+        """P(null >= score)."""
+        return float(self.law().sf(score))
 
     def threshold(self, rate: float) -> float:
         """The score whose p-value is ``rate``."""
-        z = float(_students_t().isf(rate, self.count - 1))
-        return self.mean + z * self.sd * math.sqrt(1 + 1 / self.count)
+        return float(self.law().isf(rate))
 
 
-def _students_t():
+@dataclass(frozen=True)
+class ExtremeNull(Null):
+    """The same fitted by Gumbel's law, that of maxima, by its moments.
+
+    A score is the best of many matchings, and the scores of strangers are skewed to the right: a
+    normal curve would promise rarer high scores than there are.
+    """
+
+    def law(self):
+        scale = self.sd * math.sqrt(6) / math.pi
+        return _stats().gumbel_r(self.mean - np.euler_gamma * scale, scale)
+
+
+def _stats():
     try:
         from scipy import stats
     except ImportError as e:
         raise EnvironmentLacks("p-values need scipy; pip install 'huref-zk[prove]'") from e
-    return stats.t
+    return stats
 
 
 def fit(scores: Sequence[float] | np.ndarray) -> Null:
@@ -58,10 +75,15 @@ def fit(scores: Sequence[float] | np.ndarray) -> Null:
     return Null(float(values.mean()), float(values.std(ddof=1)), len(values))
 
 
+def fit_extreme(scores: Sequence[float] | np.ndarray) -> ExtremeNull:
+    """As fit, for the scores of unrelated pairs."""
+    return ExtremeNull(**vars(fit(scores)))
+
+
 @functools.cache
-def unrelated_pairs() -> Null:
+def unrelated_pairs() -> ExtremeNull:
     """The null of the bundled table of unrelated pairs."""
-    return fit([pair["score"] for pair in unrelated_table()])
+    return fit_extreme([pair["score"] for pair in unrelated_table()])
 
 
 @functools.cache

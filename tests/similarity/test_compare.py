@@ -12,6 +12,7 @@ from huref_zk.similarity.null import (
     RELATED_RATE,
     Null,
     fit,
+    fit_extreme,
     judge,
     unrelated_pairs,
     unrelated_table,
@@ -154,6 +155,16 @@ def test_p_values_are_those_of_students_t():
     # t = 2.776 leaves 2.5 % above at 4 degrees of freedom, in every table.
     assert null.p_value(2 + 2.776 * np.sqrt(2.5 * 1.2)) == pytest.approx(0.025, abs=1e-4)
     assert null.p_value(null.threshold(1e-6)) == pytest.approx(1e-6, rel=1e-3)
+
+
+def test_the_tables_law_is_gumbels():
+    """By its moments; its tail is exponential, far heavier than a normal's."""
+    null = fit_extreme([0.0, 1.0, 2.0, 3.0, 4.0])
+    law = null.law()
+    assert (law.mean(), law.std()) == pytest.approx((2.0, np.sqrt(2.5)))
+    scale = np.sqrt(2.5 * 6) / np.pi
+    far = law.mean() + 10 * law.std()
+    assert null.p_value(far + scale) / null.p_value(far) == pytest.approx(np.exp(-1), rel=1e-3)
 
 
 def test_verdicts_follow_the_table_and_the_shuffles():
