@@ -341,9 +341,8 @@ def _fault(
 def check_policy(number: int, commitment: Commitment, seed: bytes, policy: Policy) -> None:
     """Refuse at step ``number`` what was proven of other things than the caller asked for."""
     d = commitment.descriptor
-    require(
-        7, seed == policy.seed, f"proven under seed {seed.hex()}, asked for {policy.seed.hex()}"
-    )
+    asked = policy.seed.hex()
+    require(number, seed == policy.seed, f"proven under seed {seed.hex()}, asked for {asked}")
     layers = policy.layers
     require(
         number,

@@ -123,7 +123,7 @@ def test_an_srs_of_the_provers_own(chain, tmp_path):
     try:
         theirs = keys.derive(chain.prepared.shape, toy, cache)
         commitment = commit_model(chain.prepared, chain.secret, toy)
-        with patch.object(verify, "_srs", lambda *_: toy):  # prove() verifies what it made
+        with patch.object(verify, "trusted_srs", lambda *_: toy):  # prove() verifies what it made
             bundle, _ = prove(
                 chain.prepared, commitment, chain.secret, PUBLIC_SEED, toy, cache, chain.generator
             )

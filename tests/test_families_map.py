@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -145,3 +147,20 @@ def test_a_name_is_never_a_format(tmp_path):
 def test_the_table_has_no_flaw_and_a_flaw_is_seen():
     assert [flaw(f) for f in FAMILIES] == [None] * len(FAMILIES)
     assert flaw(dataclasses.replace(FAMILIES[-1], o="x")) is not None
+
+
+PAGE = Path(__file__).parents[1] / "docs" / "families.md"
+
+
+def test_the_example_of_the_documentation_is_a_map(tmp_path):
+    text = PAGE.read_text()
+    example = text[text.index("    {\n") : text.index("\n    }\n") + len("\n    }")]
+    family = read_map(written(tmp_path, example))
+    assert (family.name, family.layer_norm, family.gate) == ("mine", True, None)
+
+
+def test_the_documentation_names_every_family():
+    rows = [line.split("|") for line in PAGE.read_text().splitlines() if line.startswith("| ")]
+    told = {row[1].strip(): set(re.findall(r"\w+", row[2].split("(")[0])) for row in rows}
+    for family in FAMILIES:
+        assert set(family.model_types) <= told[family.name]

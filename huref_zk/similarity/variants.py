@@ -16,7 +16,7 @@ import numpy as np
 
 from huref_zk.canonical import Dimensions, embed, layer_pair
 from huref_zk.errors import InputError
-from huref_zk.families import Family, family_of
+from huref_zk.families import Family, family_for
 from huref_zk.layers import read_layer
 from huref_zk.load.model import Model
 from huref_zk.sketch import PUBLIC_SEED, SIDES, ics_maps, signs
@@ -60,7 +60,7 @@ def variant_maps(
     variant: str,
 ) -> np.ndarray:
     """The maps themselves, float64 (3 * layers, K, K): terms a, b, f of each layer."""
-    family = family or family_of(model.config)
+    family = family or family_for(model)
     E = variant_rows(model, family, ids, variant)
     return np.array(
         [E @ W @ E.T for i in layer_ids for W in cores(model, family, dims, i, variant)]

@@ -13,7 +13,6 @@ from huref_zk.errors import InputError
 
 FRACTION_BITS = 24
 """Numbers in the circuit are integers over 2^24."""
-INNER_COLUMNS = 7
 ENERGY_BITS = 32
 """Squared norm of a map whose entries have rms 2^(shift + 5), in units of 2^-FRACTION_BITS."""
 MIN_ENERGY, MAX_ENERGY = 1 << 16, 1 << 36
@@ -56,8 +55,9 @@ class PairShape:
 
     @property
     def inner_columns(self) -> int:
-        """Measured (docs/similarity-proof.md)."""
-        return INNER_COLUMNS
+        """So many that products of inputs fill about four blocks of them, and at least two:
+        measured (docs/similarity-proof.md)."""
+        return max(2, round(self.input_cells / (3 << self.k)))
 
     @property
     def fraction_bits(self) -> int:

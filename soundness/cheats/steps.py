@@ -19,12 +19,12 @@ def without_step(number: int) -> AbstractContextManager:
         return patch.object(verify, "verify_projection", lambda *_: None)
     if number == 5:
         return patch.object(verify, "_check_proof", lambda *_: None)
-    honest = verify._step
+    honest = verify.require
 
     def step(at: int, holds: bool, message: str) -> None:
         honest(at, holds or at == number, message)
 
-    return patch.object(verify, "_step", step)
+    return patch.object(verify, "require", step)
 
 
 # Each gives (bundle, changes of what it is judged with).

@@ -170,6 +170,8 @@ def test_shapes():
     edge = replace(SMALL, shift=MAX_SHIFT)
     with pytest.raises(InputError, match="too large"):
         pair_for(SMALL, replace(edge, shift=MAX_SHIFT + 1))
+    large = Shape(widths=(576, 576, 1536), k=14, shift=47)
+    assert (same.inner_columns, pair_for(large, large).inner_columns) == (2, 7)
     for pair in (same, pair_for(edge, edge)):
         assert pair.base_bits * pair.legs > energy_shift(pair.first) + 1
 
@@ -198,12 +200,16 @@ def test_ezkl_counts_maps_of_impossible_size(circuit):
     x, y = rows_of(SMALL), rows_of(OTHER, seed=1)
     wide = [1 << 30, 1 << 30]
     assert circuit.held(x, y, wide) == CONDITIONS
-    for rows, model, factor in ((x, 0, 0), (x, 0, 2.0**-9), (y, 1, 2.0**3)):
+    for rows, model, factor in ((x, 0, 0.0), (x, 0, 2.0**-9), (y, 1, 2.0**3)):
         changed = rows.copy()
         part = changed[:P, : (SMALL, OTHER)[model].widths[0]].astype(float)
         changed[:P, : (SMALL, OTHER)[model].widths[0]] = np.rint(factor * part).astype(object)
         models = [changed if i == model else r for i, r in enumerate((x, y))]
-        assert circuit.held(*models, wide) == CONDITIONS - 1
+        if factor:
+            assert circuit.held(*models, wide) == CONDITIONS - 1
+        else:  # there is not even a witness
+            with pytest.raises(runner.EzklFailed, match="gen_witness"):
+                circuit.held(*models, wide)
 
 
 def test_salts_and_order_of_models(circuit, tmp_path):
