@@ -179,7 +179,7 @@ def test_families(model_type, name):
 
 @pytest.mark.parametrize("config", [{}, {"model_type": None}, {"model_type": "mamba"}])
 def test_unknown_families_are_refused_and_the_known_listed(config):
-    with pytest.raises(InputError, match="known are: .*llama, mistral, .*opt, .* --map FILE"):
+    with pytest.raises(InputError, match=r"known are: .*llama, mistral, .*opt, .* --map FILE"):
         family_of(config)
 
 
