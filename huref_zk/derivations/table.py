@@ -119,7 +119,7 @@ def _crash(share):
             texts.new,
             setting,
             adapters=adapters,
-            clusters=max(1, between // 2),
+            clusters=max(1, 3 * between // 4),
             share=share,
             progress=progress,
         )[0]

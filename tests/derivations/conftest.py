@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from tiny_llama import VOCAB, chain, tiny
+from toy_llama import VOCAB, chain, tiny
 from transformers import LlamaForCausalLM
 
 from huref_zk.derivations.corpus import Pair

@@ -8,7 +8,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
-from tiny_llama import chain, tiny
+from toy_llama import chain, tiny
 
 from huref_zk.derivations import corpus, folders, measures
 from huref_zk.derivations.corpus import Pair, Texts

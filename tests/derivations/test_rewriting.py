@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from tiny_llama import chain
+from toy_llama import chain
 
 from huref_zk.derivations.finetune import continued
 from huref_zk.derivations.layers import cluster, crash, layer_outputs, linear_cka, stack

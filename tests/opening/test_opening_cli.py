@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -103,7 +104,10 @@ def test_against_weights(owner, opening, edited):
     assert code == 0 and answer["steps"][-1]["step"] == 5
     code, answer = command("check-opening", opening, *public(owner), "--model", edited)
     assert (code, answer["step"], answer["fields"]) == (1, 5, [])
-    assert [(row["row"], row["entries"]) for row in answer["rows"]] == [("U:5", 1)]
+    # The weight lies in row 5 of U; its column is balanced anew, which turns a rounding elsewhere.
+    (changed,) = [row for row in answer["rows"] if row["largest"] > 1]
+    assert (changed["row"], changed["entries"]) == ("U:5", 1) and changed["largest"] > 50
+    assert len(answer["rows"]) < 4 and all(row["entries"] == 1 for row in answer["rows"])
     code, answer = command("check-opening", opening, *public(owner), "--model", "demo-stranger")
     assert (code, answer["step"], len(answer["rows"])) == (1, 5, 8)
 
@@ -114,7 +118,7 @@ def test_differences_in_words(owner, opening, edited):
     assert result.exit_code == 1
     # Column 7 of layer 3's FFN block: after layer 2's 320 columns, and 128 of Q and V.
     assert "U:5: 1 integers differ, first in column 455" in result.stdout
-    assert "1 of 8 opened rows and 0 fields of the descriptor differ" in result.stderr
+    assert re.search(r"[12] of 8 opened rows and 0 fields of the descriptor differ", result.stderr)
 
 
 def test_rows_chosen_by_a_nonce(owner, opening):
