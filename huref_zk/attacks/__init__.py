@@ -45,7 +45,8 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Strength:
-    """An attack's one parameter: the function's keyword, its default and range, and what it is."""
+    """An attack's one parameter: the function's keyword, its default and range, and what it is.
+    exact_to: up to where float32 holds an exact attack's result to 1e-4 of the logits' spread."""
 
     keyword: str
     default: float
@@ -53,6 +54,7 @@ class Strength:
     most: float
     what: str
     whole: bool = False
+    exact_to: float = math.inf
 
     def checked(self, value: float) -> float:
         """``value`` as the function takes it. InputError outside the range."""
@@ -104,8 +106,8 @@ def everything(checkpoint: Checkpoint, rng: np.random.Generator) -> Checkpoint:
     return checkpoint
 
 
-def _spread(default: float, what: str, most: float = 3.0) -> Strength:
-    return Strength("log_sd", default, 0.0, most, what)
+def _spread(default: float, what: str, exact_to: float = math.inf) -> Strength:
+    return Strength("log_sd", default, 0.0, 3.0, what, exact_to=exact_to)
 
 
 _TABLE = (
@@ -148,8 +150,8 @@ _TABLE = (
         mix_values,
         True,
         "an invertible matrix for each key-value group between values and Wo",
-        # Beyond that, A and its inverse lose so many digits that float32 no longer holds them.
-        _spread(0.7, "standard deviation of the logarithms of its singular values", most=1.5),
+        # Beyond that, A and its inverse lose too many digits.
+        _spread(0.5, "standard deviation of the logarithms of its singular values", exact_to=1.0),
     ),
     Attack(
         "query-turning",

@@ -30,7 +30,7 @@ def permute_heads(checkpoint: Checkpoint, rng: np.random.Generator) -> Checkpoin
     return draft.done()
 
 
-def mix_values(checkpoint: Checkpoint, rng: np.random.Generator, log_sd: float = 0.7) -> Checkpoint:
+def mix_values(checkpoint: Checkpoint, rng: np.random.Generator, log_sd: float = 0.5) -> Checkpoint:
     """An invertible matrix A for each key-value group: v -> A v, and Wo's columns of each of its
     heads times A^-1. Attention averages values, which A passes through, bias included. Exact.
 

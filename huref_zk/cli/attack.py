@@ -84,6 +84,7 @@ def _described(entry) -> dict:
             "what": strength.what,
             "default": strength.default,
             "range": [strength.least, strength.most],
+            "exact_to": min(strength.exact_to, strength.most) if entry.exact else None,
         },
     }
 
@@ -96,5 +97,7 @@ def _lines() -> list[str]:
         lines.append(f"{entry.name:24}{entry.what}{'' if entry.exact else ' (not exact)'}")
         if (s := entry.strength) is not None:
             numbers = f"default {s.default:g}, {s.least:g} .. {s.most:g}"
+            if entry.exact and s.exact_to < s.most:
+                numbers += f", exact up to {s.exact_to:g}"
             lines.append(f"{'':24}--strength: {s.what}; {numbers}")
     return lines

@@ -36,9 +36,10 @@ TEXT = 64  # tokens whose logits are compared
 # Beyond the defaults: (attack, strength)
 STRONGER = (
     ("gain-rescaling", 3.0),
-    ("value-mixing", 1.5),
-    ("query-turning", 3.0),
-    ("ffn-scaling", 3.0),
+    ("value-mixing", 1.0),
+    ("value-mixing", 2.0),
+    ("query-turning", 2.0),
+    ("ffn-scaling", 2.0),
     ("global-scale", 1000.0),
 )
 NOISES = (0.03, 0.1, 0.3, 1.0)

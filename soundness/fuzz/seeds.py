@@ -15,8 +15,9 @@ from unittest.mock import patch
 import numpy as np
 
 from huref_zk import bundle as hzp
+from huref_zk.audit import claims
 from huref_zk.audit import file as hza
-from huref_zk.audit.claims import claims_bytes, geometry_of
+from huref_zk.audit.claims import geometry_of
 from huref_zk.bundle import FIELDS, FORMAT, encode_v
 from huref_zk.canonical import Canonical, canonicalise
 from huref_zk.circuit.encoder import V_LENGTH
@@ -161,7 +162,14 @@ def audit(folder: Path) -> bytes:
         "scales": {"a": [8] * layers, "mid": [8] * layers},
         "commitment_bytes": len(committed),
     }
-    body = committed + hza.ids_bytes((1, 2, 3)) + bytes(claims_bytes(geometry, 2))
+    one = claims.LayerClaims(
+        **{
+            name: np.ones((claims._rows(name, 2), geometry.widths[name]), claims.TYPES[name])
+            for name in claims.FIELDS
+        }
+    )
+    said = claims.serialise_claims((one,) * layers)
+    body = committed + hza.ids_bytes((1, 2, 3)) + said
     return pack_container(hza.MAGIC, header, [body + bytes(hza.proof_bytes(geometry))])
 
 

@@ -183,6 +183,8 @@ def test_the_list():
     by_name = {entry["name"]: entry for entry in told}
     assert by_name["gain-rescaling"]["strength"]["range"] == [0.0, 3.0]
     assert by_name["sign-flips"]["strength"] is None
+    assert by_name["value-mixing"]["strength"]["exact_to"] == 1.0
+    assert by_name["weight-noise"]["strength"]["exact_to"] is None
     assert [n for n, e in by_name.items() if not e["exact"]] == ["weight-noise"]
     words = CliRunner().invoke(main, ["attack", "--list"])
     assert all(name in words.stdout for name in ATTACKS)
