@@ -8,7 +8,7 @@ TORCH ?= torch==2.13.0
 # Libraries that keep caches and settings of their own keep them here, too.
 CONTAINED := XDG_CACHE_HOME=$(CURDIR)/$(VENV)/cache XDG_CONFIG_HOME=$(CURDIR)/$(VENV)/config
 
-.PHONY: demo test soundness soundness-heavy soundness-table lint circuits bench clean
+.PHONY: demo test soundness soundness-heavy soundness-table fuzz lint circuits bench clean
 
 demo: $(VENV)/.demo
 	$(CONTAINED) $(BIN)/huref-zk demo
@@ -27,6 +27,11 @@ soundness-table: $(VENV)/.test
 	$(CONTAINED) $(BIN)/python -m pytest soundness tests/chain --heavy --rows soundness/rows.json \
 	  --ignore tests/chain/test_real_llm.py
 	$(BIN)/python -m soundness.table
+
+# Coverage-guided, so many seconds for each parser of untrusted bytes.
+SECONDS ?= 60
+fuzz: $(VENV)/.test
+	$(CONTAINED) $(BIN)/python -m soundness.fuzz.run --seconds $(SECONDS)
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .

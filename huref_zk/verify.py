@@ -31,7 +31,7 @@ from huref_zk.circuit.shape import EZKL_VERSION, LAYERS, Shape, shape_for
 from huref_zk.commit import bn254
 from huref_zk.commit.commitment import Commitment, parse_commitment
 from huref_zk.commit.kzg import blank
-from huref_zk.commit.srs import Srs, ceremony_sha256, find_srs, find_test_srs, test_sha256
+from huref_zk.commit.srs import Srs, SrsId, find_srs, find_test_srs, is_trusted, kind_of
 from huref_zk.container import read_bounded
 from huref_zk.errors import EnvironmentLacks, HurefError, InputError, StepFailed
 from huref_zk.project.transcript import Transcript
@@ -52,13 +52,15 @@ class Policy:
     """What the caller demands, beyond validity. None means any.
 
     seed: 32 bytes; layers: the two layer numbers; tokens_digest: SHA-256 hex of the token ids.
-    allow_test_setup: accept the test SRS, under which anybody can forge proofs.
+    allow_test_setup: accept the test SRS, under which anybody can forge proofs. trusted_srs:
+    SHA-256, hex, of SRS files that the caller trusts besides the ceremony's.
     """
 
     seed: bytes = PUBLIC_SEED
     allow_test_setup: bool = False
     layers: tuple[int, ...] | None = None
     tokens_digest: str | None = None
+    trusted_srs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -169,7 +171,7 @@ def verify(
     require(1, header["root"] == root, "the bundle names another root than its own commitment has")
     report.add(f"root {root}")
 
-    srs = trusted_srs(commitment, header["srs"], policy.allow_test_setup, cache)
+    srs = trusted_srs(commitment, header["srs"], policy, cache)
     report.test_setup = srs.id.kind == "test"
     report.add(f"{srs.id.kind} setup {srs.id.sha256[:16]}, 2^{srs.k} rows")
 
@@ -240,7 +242,7 @@ def without_blank(
     return [bn254.add(column, base) for column in columns]
 
 
-def trusted_srs(commitment: Commitment, named: str, allow_test: bool, cache: Path) -> Srs:
+def trusted_srs(commitment: Commitment, named: str, policy: Policy, cache: Path) -> Srs:
     """The SRS of ``commitment`` if it is one to trust and the one that the bundle names (step 2).
 
     named: SHA-256, hex. Raises StepFailed, and EnvironmentLacks when it is not at hand.
@@ -248,18 +250,25 @@ def trusted_srs(commitment: Commitment, named: str, allow_test: bool, cache: Pat
     d = commitment.descriptor
     k, sha256 = d["domain_k"], d["srs"]["sha256"]
     require(2, named == sha256, "bundle and commitment name different SRS")
-    kind = "test" if sha256 == test_sha256(k) else "ceremony"
+    kind = kind_of(k, sha256)
     if kind == "test":
         require(
             2,
-            allow_test,
+            policy.allow_test_setup,
             "made under the TEST setup, whose secret is public: anybody can forge such a proof "
             "(--allow-test-setup accepts it all the same)",
         )
     else:
-        require(2, sha256 == ceremony_sha256(k), f"SRS {sha256[:16]} is no ceremony's that we know")
+        require(
+            2,
+            is_trusted(SrsId(kind, k, sha256), policy.trusted_srs),
+            f"SRS {sha256[:16]} is no ceremony's that we know, nor named with --trust-srs",
+        )
     require(2, d["srs"]["kind"] == kind, f"the commitment calls its {kind} SRS {d['srs']['kind']}")
-    srs = find_test_srs(k, cache, make=True) if kind == "test" else find_srs(k, cache)
+    if kind == "test":
+        srs = find_test_srs(k, cache, make=True)
+    else:
+        srs = find_srs(k, cache, trusted=policy.trusted_srs)
     if srs.id.sha256 != sha256:
         raise EnvironmentLacks(
             f"the bundle needs SRS {sha256[:16]} for k={k}; {cache} holds {srs.id.sha256[:16]}"

@@ -46,6 +46,14 @@ keys_option = click.option(
     help="Folder of derived keys and SRS files.",
 )
 
+trust_option = click.option(
+    "--trust-srs",
+    "trusted",
+    multiple=True,
+    metavar="SHA256",
+    help="Also accept the SRS file of this digest (docs/srs.md).",
+)
+
 
 def load(output: Output, model: str, **options):
     """Open, canonicalise and quantise ``model`` behind a progress bar."""
@@ -61,9 +69,10 @@ def load(output: Output, model: str, **options):
 @click.command()
 @click.argument("model")
 @keys_option
+@trust_option
 @model_options
 @with_output
-def setup(output: Output, model: str, cache: Path, **options) -> None:
+def setup(output: Output, model: str, cache: Path, trusted: tuple[str, ...], **options) -> None:
     """Derive and cache the keys of MODEL's circuit shape (MODEL may be a .hzc or .hzp file)."""
     if Path(model).suffix in (".hzc", ".hzp") and Path(model).is_file():
         from huref_zk.verify import shape_of_file
@@ -71,22 +80,24 @@ def setup(output: Output, model: str, cache: Path, **options) -> None:
         shape = shape_of_file(Path(model))
     else:
         shape = load(output, model, **options).shape
-    report_keys(output, shape, cache)
+    report_keys(output, shape, cache, trusted)
 
 
-def report_keys(output: Output, shape: CircuitShape, cache: Path) -> None:
+def report_keys(
+    output: Output, shape: CircuitShape, cache: Path, trusted: tuple[str, ...] = ()
+) -> None:
     """Derive the keys of ``shape`` unless they are in ``cache``, and say where they are."""
     from huref_zk.circuit import keys
     from huref_zk.commit.srs import find_srs
 
     with output.progress("structured reference string") as progress:
-        srs = find_srs(shape.k, cache, make_test=True, progress=progress)
+        srs = find_srs(shape.k, cache, True, progress, trusted)
     found = keys.find_proving(shape, srs.sha256, cache)
     already = found is not None
     if found is None:
         with output.stages("deriving keys") as stage:
             found = keys.derive(shape, srs, cache, stage)
-    note = [] if srs.id.kind == "ceremony" else [TEST_SETUP_NOTE]
+    note = [TEST_SETUP_NOTE] if srs.id.kind == "test" else []
     output.result(
         {
             "shape": shape.name,
@@ -179,9 +190,18 @@ def _save(output: Output, model: str, path: Path, seed: bytes, **options) -> Non
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to write to.")
 @click.option("--force", is_flag=True, help="Overwrite an existing secret.key and commitment.")
 @keys_option
+@trust_option
 @model_options
 @with_output
-def commit(output: Output, model: str, out: Path, force: bool, cache: Path, **options) -> None:
+def commit(
+    output: Output,
+    model: str,
+    out: Path,
+    force: bool,
+    cache: Path,
+    trusted: tuple[str, ...],
+    **options,
+) -> None:
     """Commit to MODEL: writes OUT/commitment.hzc (public) and OUT/secret.key (keep it)."""
     from huref_zk.commit.commitment import write_commitment
     from huref_zk.commit.srs import find_srs
@@ -195,14 +215,14 @@ def commit(output: Output, model: str, out: Path, force: bool, cache: Path, **op
     check_targets(secret_path, public_path, make_folder=True)
     prepared = load(output, model, **options)
     with output.progress("structured reference string") as progress:
-        srs = find_srs(prepared.shape.k, cache, make_test=True, progress=progress)
+        srs = find_srs(prepared.shape.k, cache, True, progress, trusted)
     secret = os.urandom(32)
     with output.progress("committing") as progress:
         commitment = commit_model(prepared, secret, srs, progress)
     # The key first: a commitment without its key would be useless, a key without one is only a key.
     create_secret(secret_path, secret, force)
     write_commitment(public_path, commitment)
-    note = [] if srs.id.kind == "ceremony" else [TEST_SETUP_NOTE]
+    note = [TEST_SETUP_NOTE] if srs.id.kind == "test" else []
     root = commitment.root_hex
     data = {"root": root, "commitment": str(public_path), "secret": str(secret_path)}
     lines = [f"root {root}", f"public: {public_path}", f"secret: {secret_path} (never share it)"]
@@ -218,6 +238,7 @@ def commit(output: Output, model: str, out: Path, force: bool, cache: Path, **op
 @click.option("--generator", type=click.Path(path_type=Path), help="A StyleGAN2 generator file.")
 @seed_option
 @keys_option
+@trust_option
 @model_options
 @with_output
 def prove(
@@ -230,6 +251,7 @@ def prove(
     generator: Path | None,
     seed: bytes,
     cache: Path,
+    trusted: tuple[str, ...],
     **options,
 ) -> None:
     """Prove that the picture is the fingerprint of the committed MODEL."""
@@ -245,7 +267,7 @@ def prove(
     committed, key = read_commitment(commitment), read_secret(secret)
     loaded = load_generator(generator)
     prepared = load(output, model, **options)
-    srs = find_srs(prepared.shape.k, cache)
+    srs = find_srs(prepared.shape.k, cache, trusted=trusted)
     with output.stages("proving") as stage:
         bundle, pixels = make_proof(prepared, committed, key, seed, srs, cache, loaded, stage)
     write_png(image, pixels)

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from huref_zk.cli.common import Output, layers_option, seed_option, with_output
-from huref_zk.cli.owner import keys_option
+from huref_zk.cli.owner import keys_option, trust_option
 from huref_zk.cli.similarity import bounds_options, inspect_pair, verify_pair
 from huref_zk.errors import InputError
 
@@ -33,6 +33,7 @@ from huref_zk.errors import InputError
 @bounds_options
 @seed_option
 @keys_option
+@trust_option
 @with_output
 def verify(
     output: Output,
@@ -47,6 +48,7 @@ def verify(
     at_most: float | None,
     seed: bytes,
     cache: Path,
+    trusted: tuple[str, ...],
 ) -> None:
     """Check that a picture is the fingerprint of a committed model. Exit code 1 if it is not.
 
@@ -55,7 +57,7 @@ def verify(
     from huref_zk.similarity_proof.bundle import is_pair_file
     from huref_zk.verify import Policy, verify_file
 
-    policy = Policy(seed, allow_test_setup, layers, tokens_digest)
+    policy = Policy(seed, allow_test_setup, layers, tokens_digest, trusted)
     if is_pair_file(bundle):
         if image or generator:
             raise InputError("a proof of similarity has no picture")

@@ -99,6 +99,6 @@ def prove_similarity(
     commitments = (serialise(first), serialise(second))
     bundle = PairBundle(header, commitments, (projections[0], projections[1]), proof)
     say("checking the proof")
-    policy = PairPolicy(Policy(seed=seed, allow_test_setup=True), bounds)
+    policy = PairPolicy(Policy(seed=seed, allow_test_setup=True, trusted_srs=(srs.sha256,)), bounds)
     verify(bundle, (first.root_hex, second.root_hex), policy, cache)
     return bundle

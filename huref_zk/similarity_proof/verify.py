@@ -119,7 +119,7 @@ def verify(
         )
     report.add(f"roots {roots[0]} and {roots[1]}")
 
-    srs = trusted_srs(commitments[0], header["srs"], policy.of_each.allow_test_setup, cache)
+    srs = trusted_srs(commitments[0], header["srs"], policy.of_each, cache)
     same = commitments[0].descriptor["srs"] == commitments[1].descriptor["srs"]
     require(2, same, "the two commitments were made under different SRS")
     report.test_setup = srs.id.kind == "test"

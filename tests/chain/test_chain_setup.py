@@ -17,7 +17,7 @@ from huref_zk.circuit.shape import shape_for
 from huref_zk.commit import srs as srs_module
 from huref_zk.commit.srs import ceremony_file, ceremony_sha256
 from huref_zk.commit.srs import test_file as srs_test_file
-from huref_zk.errors import EnvironmentLacks, InputError
+from huref_zk.errors import EnvironmentLacks, InputError, StepFailed
 from huref_zk.verify import Policy
 
 STRICT = Policy()
@@ -90,9 +90,8 @@ def test_a_test_setup_passed_off_as_the_ceremonys(chain, cache, monkeypatch):
     name.unlink()
     accepted(chain, cache=cache)
     # The control: were that file's digest the ceremony's, nobody would object.
-    for module in (srs_module, verify):
-        monkeypatch.setattr(module, "ceremony_sha256", lambda k: chain.srs.sha256)
-        monkeypatch.setattr(module, "test_sha256", lambda k: None)
+    monkeypatch.setattr(srs_module, "ceremony_sha256", lambda k: chain.srs.sha256)
+    monkeypatch.setattr(srs_module, "test_sha256", lambda k: None)
     os.replace(srs_test_file(chain.srs.k, cache), name)
     srs = {"kind": "ceremony", "sha256": chain.srs.sha256}
     true = with_descriptor(chain.commitment, {**chain.commitment.descriptor, "srs": srs})
@@ -279,3 +278,27 @@ def test_a_damaged_packed_key(chain, cache, shipped, other_keys):
         lacks("damaged", chain, cache=cache)
     shipped.write_bytes(data)
     accepted(chain, cache=cache)
+
+
+def test_an_srs_of_unknown_origin_needs_to_be_named(chain, monkeypatch, tmp_path):
+    """A file that is neither the ceremony's nor the test one: refused, until the caller names its
+    digest; naming another's does not help, and no name makes the test SRS acceptable."""
+    path = ceremony_file(4, tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(srs_module, "TEST_TAU", 12345)
+        srs_module.test_srs(4, path)
+    digest = srs_module.Srs.open(path).sha256
+    facts = {"domain_k": 4, "srs": {"kind": "unknown", "sha256": digest}}
+    commitment = replace(chain.commitment, descriptor={**chain.commitment.descriptor, **facts})
+    for named in ((), ("0" * 64,)):
+        with pytest.raises(StepFailed, match="nor named with --trust-srs") as refused_by:
+            verify.trusted_srs(commitment, digest, Policy(trusted_srs=named), tmp_path)
+        assert refused_by.value.step == 2
+    for named in ((digest,), (digest.upper(),)):
+        policy = Policy(trusted_srs=named)
+        assert verify.trusted_srs(commitment, digest, policy, tmp_path).sha256 == digest
+    tests_own = chain.srs.sha256
+    with pytest.raises(StepFailed, match="TEST setup"):
+        verify.trusted_srs(
+            chain.commitment, tests_own, Policy(trusted_srs=(tests_own,)), chain.cache
+        )
