@@ -2,7 +2,7 @@
 
     0 parse     bounded sizes, finite floats, bounded integers, points on the curve
     1 root      the commitment in the file is the expected one
-    2 SRS       a ceremony's, or the test setup if the caller allows it
+    2 SRS       a ceremony's, one the caller names, or the test setup if the caller allows it
     3 demand    nonce, prompt and number of positions are the ones that the caller asked for
     4 linear    q, k, v, up and both blocks' outputs are what the committed weights give
     5 public    norms, residual stream, activation, attention (public.py)
@@ -12,7 +12,7 @@ Imports neither torch nor transformers.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,8 +44,10 @@ def check_audit_file(
     cache: Path,
     allow_test: bool = False,
     heard: Heard | None = None,
+    trusted: Collection[str] = (),
 ) -> tuple[Audit, Measured]:
-    """Run all steps on the file at ``path``; root_hex: the trusted root, 64 hex digits.
+    """Run all steps on the file at ``path``; root_hex: the trusted root, 64 hex digits; trusted:
+    SHA-256, hex, of SRS files that the caller trusts besides the ceremony's.
 
     Raises StepFailed, EnvironmentLacks when the SRS is not at hand, InputError when there is no
     such file.
@@ -56,7 +58,8 @@ def check_audit_file(
         audit, commitment = read_audit(path)
     except InputError as e:
         raise StepFailed(0, f"{path}: {e}") from e
-    return audit, check_audit(audit, commitment, root_hex, demand, cache, allow_test, heard)
+    measured = check_audit(audit, commitment, root_hex, demand, cache, allow_test, heard, trusted)
+    return audit, measured
 
 
 def check_audit(
@@ -67,6 +70,7 @@ def check_audit(
     cache: Path,
     allow_test: bool = False,
     heard: Heard | None = None,
+    trusted: Collection[str] = (),
 ) -> Measured:
     """Steps 1 to 5 on a parsed audit and its commitment; see check_audit_file."""
     say = heard or (lambda *_: None)
@@ -74,7 +78,7 @@ def check_audit(
     if commitment.root_hex != root_hex:
         raise StepFailed(1, "the audit's commitment does not have the expected root")
     say(1, "root", root_hex)
-    srs = trusted_srs(commitment.descriptor, cache, allow_test)
+    srs = trusted_srs(commitment.descriptor, cache, allow_test, trusted)
     say(2, "SRS", f"{srs.kind} setup {srs.sha256[:16]}, 2^{srs.k} rows")
     _check_demand(audit, demand)
     count = audit.header["positions"]

@@ -17,7 +17,7 @@ from huref_zk.cli.opening import (
     secret_option,
     test_setup_option,
 )
-from huref_zk.cli.owner import keys_option
+from huref_zk.cli.owner import keys_option, trust_option
 from huref_zk.errors import InputError
 
 
@@ -66,6 +66,7 @@ def _check_options(
 @nonce_option(required=True)
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="The audit (.hza).")
 @keys_option
+@trust_option
 @loading_options
 @with_output
 def audit_inference(
@@ -80,6 +81,7 @@ def audit_inference(
     nonce: bytes,
     out: Path,
     cache: Path,
+    trusted: tuple[str, ...],
     revision: str | None,
     allow_pickle: bool,
     tokens: Path | None,
@@ -102,7 +104,7 @@ def audit_inference(
     geometry = geometry_of(committed.descriptor)
     loading: dict[str, Any] = {"revision": revision, "allow_pickle": allow_pickle}
     prepared = load_as(output, model, committed.descriptor, tokens=tokens, **loading)
-    srs = own_srs(committed.descriptor, cache)
+    srs = own_srs(committed.descriptor, cache, trusted)
     with output.stages("auditing") as stage:
         stage("running the model")
         run = run_model(model, geometry.layers, prompt, prompt_ids, **loading)
@@ -135,6 +137,7 @@ def audit_inference(
 @nonce_option(required=True)
 @test_setup_option
 @keys_option
+@trust_option
 @with_output
 def check_audit(
     output: Output,
@@ -147,6 +150,7 @@ def check_audit(
     nonce: bytes,
     allow_test_setup: bool,
     cache: Path,
+    trusted: tuple[str, ...],
 ) -> None:
     """Check an AUDIT of the committed layers on your prompt and nonce. Exit code 1 if it fails."""
     from huref_zk.audit.check import Demand, check_audit_file
@@ -162,7 +166,7 @@ def check_audit(
         output.say(f"  {number} {step}: {detail}")
 
     root = expected_root(expected)
-    _, measured = check_audit_file(audit, root, demand, cache, allow_test_setup, heard)
+    _, measured = check_audit_file(audit, root, demand, cache, allow_test_setup, heard, trusted)
     data = {
         "valid": True,
         "steps": steps,

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from huref_zk.cli.common import Output, check_targets, with_output
-from huref_zk.cli.owner import keys_option, load
+from huref_zk.cli.owner import keys_option, load, trust_option
 from huref_zk.errors import InputError, StepFailed
 
 _SHOWN = 20  # differences listed in words; --json lists all
@@ -92,6 +92,7 @@ def choice_of(sample: int | None, nonce: bytes | None) -> tuple[bytes, int] | No
 @nonce_option()
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="The opening (.hzo).")
 @keys_option
+@trust_option
 @loading_options
 @with_output
 def open_command(
@@ -104,6 +105,7 @@ def open_command(
     nonce: bytes | None,
     out: Path,
     cache: Path,
+    trusted: tuple[str, ...],
     **options,
 ) -> None:
     """Reveal chosen rows of the commitment to MODEL, for good (docs/openings.md)."""
@@ -124,7 +126,7 @@ def open_command(
     else:
         chosen = parse_rows(rows or "")
     prepared = load_as(output, model, committed.descriptor, **options)
-    srs = own_srs(committed.descriptor, cache)
+    srs = own_srs(committed.descriptor, cache, trusted)
     with output.progress("opening"):
         opening = open_rows(prepared.quantised, key, committed, chosen, srs)
     write_opening(out, opening)
@@ -141,6 +143,7 @@ def open_command(
 @nonce_option()
 @test_setup_option
 @keys_option
+@trust_option
 @loading_options
 @with_output
 def check_opening(
@@ -152,6 +155,7 @@ def check_opening(
     nonce: bytes | None,
     allow_test_setup: bool,
     cache: Path,
+    trusted: tuple[str, ...],
     **options,
 ) -> None:
     """Check that OPENING shows rows of a commitment. Exit code 1 if it does not."""
@@ -167,7 +171,7 @@ def check_opening(
         output.say(f"  {number} {step}: {detail}")
 
     opened = check_opening_file(
-        opening, expected_root(expected), cache, allow_test_setup, choice, heard
+        opening, expected_root(expected), cache, allow_test_setup, choice, heard, trusted
     )
     rows = list(map(name, opened.places))
     if model is not None:
@@ -215,6 +219,7 @@ def refuse(output: Output, error: StepFailed, data: dict[str, Any], lines: list[
 @secret_option
 @click.option("--check", is_flag=True, help="Exit with code 1 if the commitment is another.")
 @keys_option
+@trust_option
 @loading_options
 @with_output
 def recommit(
@@ -224,6 +229,7 @@ def recommit(
     secret: Path,
     check: bool,
     cache: Path,
+    trusted: tuple[str, ...],
     **options,
 ) -> None:
     """Compute the whole commitment again from MODEL and the secret, and say if it is the same."""
@@ -236,7 +242,7 @@ def recommit(
 
     given, key = read_commitment(commitment), read_secret(secret)
     prepared = load_as(output, model, given.descriptor, **options)
-    srs = own_srs(given.descriptor, cache)
+    srs = own_srs(given.descriptor, cache, trusted)
     with output.progress("committing") as progress:
         found = commit_model(prepared, key, srs, progress)
     result = compare_commitments(given, found)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import click
@@ -46,10 +47,21 @@ keys_option = click.option(
     help="Folder of derived keys and SRS files.",
 )
 
+
+def _parse_digests(
+    ctx: click.Context, param: click.Parameter, values: tuple[str, ...]
+) -> tuple[str, ...]:
+    for value in values:
+        if not re.fullmatch("[0-9a-fA-F]{64}", value):
+            raise click.BadParameter("a SHA-256 is 64 hex digits")
+    return values
+
+
 trust_option = click.option(
     "--trust-srs",
     "trusted",
     multiple=True,
+    callback=_parse_digests,
     metavar="SHA256",
     help="Also accept the SRS file of this digest (docs/srs.md).",
 )

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from huref_zk.cli.common import Output, check_targets, seed_option, with_output
-from huref_zk.cli.owner import keys_option, report_keys
+from huref_zk.cli.owner import keys_option, report_keys, trust_option
 from huref_zk.errors import InputError
 
 
@@ -40,8 +40,11 @@ def parse_bounds(least: float | None, most: float | None):
 @click.command("setup-similarity")
 @click.argument("files", type=click.Path(path_type=Path), nargs=-1, required=True)
 @keys_option
+@trust_option
 @with_output
-def setup_similarity(output: Output, files: tuple[Path, ...], cache: Path) -> None:
+def setup_similarity(
+    output: Output, files: tuple[Path, ...], cache: Path, trusted: tuple[str, ...]
+) -> None:
     """Derive and cache the keys of a pair's circuit. FILES: two .hzc files, or one .hzs file."""
     from huref_zk.commit.commitment import parse_commitment, read_commitment
     from huref_zk.similarity_proof.bundle import read_bundle
@@ -53,7 +56,7 @@ def setup_similarity(output: Output, files: tuple[Path, ...], cache: Path) -> No
         first, second = (read_commitment(file) for file in files)
     else:
         raise InputError("name two commitments (.hzc), or one proof of similarity (.hzs)")
-    report_keys(output, pair_of((first, second)), cache)
+    report_keys(output, pair_of((first, second)), cache, trusted)
 
 
 @click.command("prove-similarity")
@@ -91,6 +94,7 @@ def setup_similarity(output: Output, files: tuple[Path, ...], cache: Path) -> No
 )
 @seed_option
 @keys_option
+@trust_option
 @with_output
 def prove_similarity(
     output: Output,
@@ -102,6 +106,7 @@ def prove_similarity(
     at_most: float | None,
     seed: bytes,
     cache: Path,
+    trusted: tuple[str, ...],
     **options,
 ) -> None:
     """Prove how similar two committed MODELS are: the sketched ICS, or only a bound on it.
@@ -129,7 +134,7 @@ def prove_similarity(
         d = committed.descriptor
         chosen = {"layers": tuple(d["layers"]), "count": d["tokens"]["count"]}
         members.append(Member(load(output, model, **chosen, **options), committed, key))
-    srs = find_srs(pair.k, cache)
+    srs = find_srs(pair.k, cache, trusted=trusted)
     with output.stages("proving") as stage:
         bundle = make_proof((members[0], members[1]), seed, srs, cache, bounds, stage)
     write_bundle(out, bundle)

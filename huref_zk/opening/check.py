@@ -2,7 +2,7 @@
 
     0 parse     well formed; every integer within +-32767, every salt below r
     1 root      each leaf and its path lead to the expected root, with this descriptor
-    2 SRS       a ceremony's, or the test setup if the caller allows it
+    2 SRS       a ceremony's, one the caller names, or the test setup if the caller allows it
     3 rows      the commitment computed from each row is the one in its leaf
     4 choice    the rows are the ones that the judge's nonce chooses
     5 weights   the integers are those of a given model (compare.py)
@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from huref_zk.commit import bn254, merkle
@@ -46,11 +46,13 @@ def check_opening_file(
     allow_test: bool = False,
     choice: tuple[bytes, int] | None = None,
     heard: Heard | None = None,
+    trusted: Collection[str] = (),
 ) -> Opening:
     """Check the file at ``path`` against the root (64 hex digits): steps 0 to 4.
 
-    choice: the judge's nonce and how many rows it was to choose, if that is demanded. Raises
-    StepFailed, EnvironmentLacks when the SRS is not at hand, InputError when there is no file.
+    choice: the judge's nonce and how many rows it was to choose, if that is demanded; trusted:
+    SHA-256, hex, of SRS files that the caller trusts besides the ceremony's. Raises StepFailed,
+    EnvironmentLacks when the SRS is not at hand, InputError when there is no file.
     """
     if not path.is_file():  # a wrong argument, not a false claim
         raise InputError(f"{path} is not a file")
@@ -60,7 +62,7 @@ def check_opening_file(
         raise StepFailed(0, f"{path}: {e}") from e
     say = heard or (lambda *_: None)
     say(0, "parse", f"{len(opening.rows)} rows, well formed")
-    check_opening(opening, root_hex, cache, allow_test, choice, say)
+    check_opening(opening, root_hex, cache, allow_test, choice, say, trusted)
     return opening
 
 
@@ -71,12 +73,13 @@ def check_opening(
     allow_test: bool = False,
     choice: tuple[bytes, int] | None = None,
     heard: Heard | None = None,
+    trusted: Collection[str] = (),
 ) -> None:
     """Steps 1 to 4 on a parsed opening; see check_opening_file."""
     say = heard or (lambda *_: None)
     check_root(opening, int(root_hex, 16))
     say(1, "root", root_hex)
-    srs = trusted_srs(opening.descriptor, cache, allow_test)
+    srs = trusted_srs(opening.descriptor, cache, allow_test, trusted)
     say(2, "SRS", f"{srs.kind} setup {srs.sha256[:16]}, 2^{srs.k} rows")
     wrong = wrong_rows(opening, srs)
     if wrong:

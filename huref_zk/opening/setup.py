@@ -1,44 +1,53 @@
-"""The SRS that a check relies on: a ceremony's, or the test SRS if the caller puts up with it."""
+"""The SRS that a check relies on: a ceremony's or one that the caller names by its digest, or the
+test SRS if the caller puts up with it."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from huref_zk.commit.srs import Srs, ceremony_sha256, find_srs, find_test_srs, test_sha256
+from huref_zk.commit.srs import Srs, SrsId, find_srs, find_test_srs, is_trusted, kind_of
 from huref_zk.errors import EnvironmentLacks, StepFailed
 
 STEP = 2
 
 
-def trusted_srs(descriptor: dict[str, Any], cache: Path, allow_test: bool) -> Srs:
+def trusted_srs(
+    descriptor: dict[str, Any], cache: Path, allow_test: bool, trusted: Collection[str] = ()
+) -> Srs:
     """The SRS in ``cache`` under which the commitment with this descriptor was made.
 
-    The test SRS is made when it is missing. StepFailed(2) for an SRS that is neither the
-    ceremony's nor, with ``allow_test``, the test one; EnvironmentLacks when it is not at hand.
+    trusted: SHA-256, hex, of SRS files that the caller trusts besides the ceremony's. The test SRS
+    is made when it is missing. StepFailed(2) for an SRS that is neither the ceremony's, nor named
+    in ``trusted``, nor, with ``allow_test``, the test one; EnvironmentLacks when it is not at hand.
     """
     k, sha256 = descriptor["domain_k"], descriptor["srs"]["sha256"]
-    test = sha256 == test_sha256(k)
-    if test and not allow_test:
+    kind = kind_of(k, sha256)
+    if kind == "test":
+        if not allow_test:
+            raise StepFailed(
+                STEP,
+                "committed under the TEST setup, whose secret is public: anybody can open such a "
+                "commitment to anything (--allow-test-setup accepts it all the same)",
+            )
+    elif not is_trusted(SrsId(kind, k, sha256), trusted):
         raise StepFailed(
-            STEP,
-            "committed under the TEST setup, whose secret is public: anybody can open such a "
-            "commitment to anything (--allow-test-setup accepts it all the same)",
+            STEP, f"SRS {sha256[:16]} is no ceremony's that we know, nor named with --trust-srs"
         )
-    if not test and sha256 != ceremony_sha256(k):
-        raise StepFailed(STEP, f"SRS {sha256[:16]} is no ceremony's that we know")
-    return own_srs(descriptor, cache)
+    return own_srs(descriptor, cache, trusted)
 
 
-def own_srs(descriptor: dict[str, Any], cache: Path) -> Srs:
-    """As trusted_srs, for an owner, who need not be convinced: whatever SRS the commitment names.
+def own_srs(descriptor: dict[str, Any], cache: Path, trusted: Collection[str] = ()) -> Srs:
+    """As trusted_srs, for an owner, who need not be convinced that a test SRS will do.
 
-    EnvironmentLacks when it is not at hand.
+    EnvironmentLacks when it is not at hand; InputError when the file in ``cache`` is neither the
+    ceremony's nor in ``trusted``.
     """
     k, sha256 = descriptor["domain_k"], descriptor["srs"]["sha256"]
-    if sha256 == test_sha256(k):
+    if kind_of(k, sha256) == "test":
         return find_test_srs(k, cache, make=True)
-    srs = find_srs(k, cache)
+    srs = find_srs(k, cache, trusted=trusted)
     if srs.sha256 != sha256:
         raise EnvironmentLacks(
             f"the commitment was made under SRS {sha256[:16]} for k={k}; "
