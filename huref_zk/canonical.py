@@ -70,8 +70,8 @@ def canonicalise(
     """The canonical form of ``model``; only E and the chosen layers are read.
 
     layer_ids: default the last two whose output is not zero. tokens: K when token_ids is not given:
-    the vocabulary's last K regular ids. fold_norms=False gives the paper's plain terms. family: how
-    to read the model, default the table's entry for its config. Raises InputError for unknown
+    the K rarest, see choose_tokens. fold_norms=False gives the paper's plain terms. family: how to
+    read the model, default the table's entry for its config. Raises InputError for unknown
     architectures, missing or misshapen tensors, non-finite weights, layers of different widths.
     """
     family = family_for(model) if family is None else family
@@ -121,25 +121,30 @@ def canonicalise(
 def choose_tokens(
     model: Model, vocab: int, tokens: int, token_ids: Sequence[int] | None
 ) -> tuple[np.ndarray, tuple[str, ...]]:
-    """(ids int64 (K,), warnings): the given ids' first ``tokens``, or the last regular ones.
+    """(ids int64 (K,), warnings): the given ids' first ``tokens``, or the rarest, rarest last.
 
-    Regular: below the tokenizer's size (padding rows of the embedding are left out) and not among
-    the special ids that the tokenizer declares. K is made even, because balanced sketches need it.
+    Rarest: those that the tokenizer learnt last, so that the choice does not depend on how tokens
+    are numbered. Where that order is not known, the last regular ids: below the tokenizer's size
+    (padding rows of the embedding are left out) and not among the special ids that it declares. K
+    is made even, because balanced sketches need it.
     """
     if tokens < 32:
         raise InputError(f"{tokens} tokens are too few; use at least 32")
     warnings = []
     if token_ids is None:
-        special = model.special_ids()
-        size = min(vocab, model.tokenizer_size() or vocab)
-        rarest = [i for i in range(size - 1, -1, -1) if i not in special][:tokens]
+        order = model.token_order()
+        if order is None:
+            special = model.special_ids()
+            size = min(vocab, model.tokenizer_size() or vocab)
+            order = tuple(i for i in range(size) if i not in special)
+        rarest = [i for i in reversed(order) if i < vocab][:tokens]
     else:
         rarest = [int(i) for i in token_ids][:tokens]
         if len(set(rarest)) != len(rarest) or not all(0 <= i < vocab for i in rarest):
             raise InputError(f"token ids must be distinct and lie in 0..{vocab - 1}")
     chosen = rarest[: len(rarest) // 2 * 2]
     if token_ids is None:
-        chosen.reverse()  # ascending ids
+        chosen.reverse()
     if len(chosen) < 32:
         raise InputError(
             f"{model.source} leaves only {len(chosen)} usable tokens; at least 32 are needed"

@@ -9,6 +9,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ import numpy as np
 from huref_zk.errors import EnvironmentLacks, InputError
 from huref_zk.load import open_model
 from huref_zk.load.model import MAX_TOKENIZER, Model, read_json
+from huref_zk.load.tokenizer import Tokenizer
 
 MODEL_TYPES = ("llama", "mistral", "qwen2")
 EMBEDDING, HEAD, FINAL_NORM = "model.embed_tokens.weight", "lm_head.weight", "model.norm.weight"
@@ -55,7 +57,8 @@ class Checkpoint:
 
     config: config.json's object. tensors: arrays under Hugging Face's names, weights (out, in);
     with tied embeddings ``lm_head.weight`` is not among them. tokenizer: tokenizer.json's object,
-    if known. special, tokenizer_size, vocabulary: as in load.model.Model. source: for messages.
+    if known. special, tokenizer_size, vocabulary, token_order: as in load.model.Model. source: for
+    messages.
     """
 
     config: dict
@@ -64,6 +67,7 @@ class Checkpoint:
     special: frozenset[int] = frozenset()
     tokenizer_size: int | None = None
     vocabulary: dict[str, int] | None = None
+    token_order: tuple[int, ...] | None = None
     source: str = "a checkpoint in memory"
     sizes: Sizes = field(init=False)
 
@@ -118,6 +122,7 @@ def read_checkpoint(
         special=model.special_ids(),
         tokenizer_size=model.tokenizer_size(),
         vocabulary=model.vocabulary(),
+        token_order=model.token_order(),
         source=model.source,
     )
 
@@ -187,14 +192,10 @@ class _InMemory(Model):
     def rows(self, name: str, ids: np.ndarray) -> np.ndarray:
         return self._tensor(name)[ids].astype(np.float32, copy=False)
 
-    def special_ids(self) -> frozenset[int]:
-        return self._checkpoint.special
-
-    def tokenizer_size(self) -> int | None:
-        return self._checkpoint.tokenizer_size
-
-    def vocabulary(self) -> dict[str, int] | None:
-        return self._checkpoint.vocabulary
+    @cached_property
+    def tokenizer(self) -> Tokenizer:
+        known = self._checkpoint
+        return Tokenizer(known.special, known.tokenizer_size, known.vocabulary, known.token_order)
 
 
 def _check_type(config: dict, source: str) -> None:

@@ -37,11 +37,12 @@ def renumber_vocabulary(checkpoint: Checkpoint, rng: np.random.Generator) -> Che
     for key, value in draft.config.items():
         if key.endswith("_token_id"):
             draft.config[key] = _renumbered(value, new_of)
-    known = checkpoint.vocabulary
+    known, order = checkpoint.vocabulary, checkpoint.token_order
     return draft.done(
         tokenizer=_renumbered_tokenizer(checkpoint.tokenizer, new_of),
         special=frozenset(new_of.get(i, i) for i in checkpoint.special),
         vocabulary=None if known is None else {t: new_of.get(i, i) for t, i in known.items()},
+        token_order=None if order is None else tuple(new_of.get(i, i) for i in order),
     )
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
 from huref_zk.errors import EnvironmentLacks, InputError
 from huref_zk.load.model import Model
+from huref_zk.load.tokenizer import Tokenizer, by_merges, by_scores, vocabulary_of
 
 NAMES = {
     "model.embed_tokens.weight": "token_embd.weight",
@@ -63,7 +65,10 @@ class GgufFile(Model):
 
     def _field(self, key: str):
         found = self._reader.fields.get(key)
-        return None if found is None else found.contents()
+        try:
+            return None if found is None else found.contents()
+        except Exception as e:  # texts that are not UTF-8, and whatever else the library meets
+            raise InputError(f"{self.source}: the key {key} is malformed ({e})") from e
 
     def _integer(self, key: str) -> int:
         value = self._field(key)
@@ -135,16 +140,25 @@ class GgufFile(Model):
         }
         return tuple(theirs.get(name, name) for name in self._tensors)
 
-    def special_ids(self) -> frozenset[int]:
-        kinds = self._field("tokenizer.ggml.token_type") or []
-        return frozenset(i for i, kind in enumerate(kinds) if kind != NORMAL_TOKEN)
+    @cached_property
+    def tokenizer(self) -> Tokenizer:
+        """Its order: by the merges if the file has them, else by the scores, as llama.cpp merges by
+        those; then tokens of one character, which are made by no merge, come first."""
+        texts = self._list("tokenizer.ggml.tokens", str)
+        kinds = self._list("tokenizer.ggml.token_type", int)
+        special = frozenset(i for i, kind in enumerate(kinds) if kind != NORMAL_TOKEN)
+        if not texts:
+            return Tokenizer(special)
+        vocabulary = vocabulary_of(zip(texts, range(len(texts)), strict=True), special)
+        scores = self._list("tokenizer.ggml.scores", float)
+        scored = [
+            score if len(text) > 1 else np.inf for text, score in zip(texts, scores, strict=False)
+        ]
+        order = by_merges(vocabulary, self._list("tokenizer.ggml.merges", str))
+        return Tokenizer(special, len(texts), vocabulary, order or by_scores(vocabulary, scored))
 
-    def tokenizer_size(self) -> int | None:
-        tokens = self._field("tokenizer.ggml.tokens")
-        return len(tokens) if tokens else None
-
-    def vocabulary(self) -> dict[str, int] | None:
-        tokens, special = self._field("tokenizer.ggml.tokens"), self.special_ids()
-        if not tokens:
-            return None
-        return {str(text): i for i, text in enumerate(tokens) if i not in special}
+    def _list(self, key: str, kind: type) -> list:
+        """An array of the header; empty when it is missing, or its entries are of another type."""
+        values = self._field(key)
+        fits = isinstance(values, list) and all(isinstance(value, kind) for value in values)
+        return values if fits else []

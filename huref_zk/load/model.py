@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
 from huref_zk.container import load_json, read_bounded
 from huref_zk.errors import InputError
+from huref_zk.load.tokenizer import UNKNOWN, Tokenizer, parse_tokenizer
 
 MAX_JSON = 1 << 20
 MAX_TOKENIZER = 40 << 20  # the largest in use have 33 MB; Python makes up to 24 times that of it
@@ -53,17 +55,27 @@ class Model(ABC):
         cannot be listed."""
         raise InputError(f"{self.source}: its tensors cannot be listed")
 
+    @cached_property
+    def tokenizer(self) -> Tokenizer:
+        """What is known of the tokenizer. Raises InputError for a malformed one."""
+        return UNKNOWN
+
     def special_ids(self) -> frozenset[int]:
         """Token ids that stand for no text (bos, padding, chat marks ...)."""
-        return frozenset()
+        return self.tokenizer.special
 
     def tokenizer_size(self) -> int | None:
         """How many ids the tokenizer knows, when that is known."""
-        return None
+        return self.tokenizer.size
 
     def vocabulary(self) -> dict[str, int] | None:
         """Token text -> id of the tokens that stand for text, when the tokenizer is known."""
-        return None
+        return self.tokenizer.vocabulary
+
+    def token_order(self) -> tuple[int, ...] | None:
+        """Ids of the tokens that stand for text, in the order in which the tokenizer learnt them
+        (the rarest last), when that is known: the same tokens whatever ids they have."""
+        return self.tokenizer.order
 
 
 def read_json(path: Path, limit: int = MAX_JSON) -> dict:
@@ -77,45 +89,11 @@ def read_json(path: Path, limit: int = MAX_JSON) -> dict:
     return value
 
 
-def tokenizer_facts(folder: Path) -> tuple[frozenset[int], int | None]:
-    """(special ids, number of ids) from a folder's tokenizer.json; (none, None) without one."""
+def folder_tokenizer(folder: Path) -> Tokenizer:
+    """What a folder's tokenizer.json tells; UNKNOWN without one. Raises InputError for what is no
+    JSON object of at most MAX_TOKENIZER bytes."""
     path = folder / "tokenizer.json"
-    if not path.exists():
-        return frozenset(), None
-    data = read_json(path, MAX_TOKENIZER)
-    ids: list[int] = []
-    special = []
-    added = data.get("added_tokens")
-    for token in added if isinstance(added, list) else []:
-        if isinstance(token, dict) and type(token.get("id")) is int:
-            ids.append(token["id"])
-            # Added tokens, special or not, are no product of the tokenizer's training.
-            special.append(token["id"])
-    inner = data.get("model")
-    vocab = inner.get("vocab") if isinstance(inner, dict) else None
-    if isinstance(vocab, dict):
-        ids += [i for i in vocab.values() if type(i) is int]
-    elif isinstance(vocab, list):  # unigram: a list of [piece, score]
-        ids.append(len(vocab) - 1)
-    return frozenset(special), (max(ids) + 1 if ids else None)
-
-
-def tokenizer_vocabulary(folder: Path) -> dict[str, int] | None:
-    """Token text -> id from a folder's tokenizer.json, without added tokens; None without one."""
-    path = folder / "tokenizer.json"
-    inner = read_json(path, MAX_TOKENIZER).get("model") if path.exists() else None
-    vocab = inner.get("vocab") if isinstance(inner, dict) else None
-    if isinstance(vocab, list):  # unigram: a list of [piece, score]
-        pieces = (item[0] if isinstance(item, list) and item else None for item in vocab)
-        vocab = {piece: i for i, piece in enumerate(pieces)}
-    if not isinstance(vocab, dict):
-        return None
-    special = tokenizer_facts(folder)[0]
-    return {
-        text: i
-        for text, i in vocab.items()
-        if isinstance(text, str) and type(i) is int and i >= 0 and i not in special
-    }
+    return parse_tokenizer(read_json(path, MAX_TOKENIZER)) if path.exists() else UNKNOWN
 
 
 def runs(ids: np.ndarray) -> list[tuple[int, int]]:

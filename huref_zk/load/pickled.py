@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
 from huref_zk.errors import EnvironmentLacks, InputError
-from huref_zk.load.model import Model, read_json, tokenizer_facts, tokenizer_vocabulary
+from huref_zk.load.model import Model, folder_tokenizer, read_json
+from huref_zk.load.tokenizer import Tokenizer
 
 
 class PickledFolder(Model):
@@ -56,11 +58,6 @@ class PickledFolder(Model):
     def names(self) -> tuple[str, ...]:
         return tuple(str(name) for name in self._tensors)
 
-    def special_ids(self) -> frozenset[int]:
-        return tokenizer_facts(self.folder)[0]
-
-    def tokenizer_size(self) -> int | None:
-        return tokenizer_facts(self.folder)[1]
-
-    def vocabulary(self) -> dict[str, int] | None:
-        return tokenizer_vocabulary(self.folder)
+    @cached_property
+    def tokenizer(self) -> Tokenizer:
+        return folder_tokenizer(self.folder)

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
 from huref_zk.errors import EnvironmentLacks, InputError
-from huref_zk.load.model import (
-    MAX_TENSOR,
-    Model,
-    read_json,
-    runs,
-    tokenizer_facts,
-    tokenizer_vocabulary,
-)
+from huref_zk.load.model import MAX_TENSOR, Model, folder_tokenizer, read_json, runs
+from huref_zk.load.tokenizer import Tokenizer
 
 MAX_INDEX = 16 << 20  # ten thousands of tensors, as mixtures of experts have
 FLOATS = ("F64", "F32", "F16", "BF16")
@@ -102,11 +97,6 @@ class SafetensorsFolder(Model):
     def names(self) -> tuple[str, ...]:
         return tuple(self._where)
 
-    def special_ids(self) -> frozenset[int]:
-        return tokenizer_facts(self.folder)[0]
-
-    def tokenizer_size(self) -> int | None:
-        return tokenizer_facts(self.folder)[1]
-
-    def vocabulary(self) -> dict[str, int] | None:
-        return tokenizer_vocabulary(self.folder)
+    @cached_property
+    def tokenizer(self) -> Tokenizer:
+        return folder_tokenizer(self.folder)
