@@ -12,14 +12,15 @@ same bytes, so there is one way to write it: no duplicate keys, no white space, 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
 import stat
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from huref_zk.errors import InputError
 
@@ -136,17 +137,30 @@ def read_container(
     return header, sections
 
 
-def read_bounded(path: str | os.PathLike[str], limit: int) -> bytes:
-    """The content of a regular file of at most `limit` bytes; InputError otherwise."""
+@contextlib.contextmanager
+def _regular(path: str | os.PathLike[str]) -> Iterator[tuple[BinaryIO, int]]:
+    """A regular file, open for reading, and its size; InputError when it cannot be read."""
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):  # before opening: a pipe would block
             raise InputError(f"{path} is not a regular file")
         with open(path, "rb") as file:
-            size = os.fstat(file.fileno()).st_size  # read(n) makes room for n bytes, limit or no
-            data = file.read(min(size, limit) + 1)
+            yield file, os.fstat(file.fileno()).st_size
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from error
-    if len(data) > limit:
+
+
+def read_start(path: str | os.PathLike[str], count: int) -> bytes:
+    """The first `count` bytes of a regular file, or all if it is shorter; InputError otherwise."""
+    with _regular(path) as (file, _):
+        return file.read(count)
+
+
+def read_bounded(path: str | os.PathLike[str], limit: int) -> bytes:
+    """The content of a regular file of at most `limit` bytes; InputError otherwise."""
+    with _regular(path) as (file, size):
+        # read(n) makes room for n bytes, so not for more than there are.
+        data = file.read(size + 1) if size <= limit else b""
+    if max(size, len(data)) > limit:
         raise InputError(f"{path} is larger than {limit} bytes, the most such a file can have")
     return data
 

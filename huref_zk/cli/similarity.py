@@ -1,5 +1,5 @@
-"""Commands about a pair of committed models: setup-similarity, prove-similarity; and verify's and
-inspect's part for the `.hzs` files that they make."""
+"""Commands about a pair of committed models: setup-similarity, prove-similarity; and verify's part
+for the `.hzs` files that they make."""
 
 from __future__ import annotations
 
@@ -185,29 +185,3 @@ def verify_pair(
             *(note if report.test_setup else []),
         ],
     )
-
-
-def inspect_pair(output: Output, file: Path, data: bytes) -> None:
-    """`inspect` for a `.hzs` file."""
-    from huref_zk.cli.words import commitment_in_words
-    from huref_zk.commit.commitment import parse_commitment
-    from huref_zk.similarity_proof.bundle import MODELS, parse_bundle
-
-    bundle = parse_bundle(data)
-    h = bundle.header
-    claims: dict = {"kind": "proof of similarity", "bundle": h, **bounds_data(bundle.bounds)}
-    lines = [
-        f"{file}: a proof of similarity. Nothing below has been verified.",
-        f"it claims {bundle.bounds.words}",
-        f"seed: {h['seed']}",
-        f"circuit: {h['circuit']}; setup: {h['srs']}",
-    ]
-    for name, part in zip(MODELS, bundle.commitments, strict=True):
-        commitment = parse_commitment(part)
-        claims[name] = {
-            "commitment": commitment.descriptor,
-            "recomputed_root": commitment.root_hex,
-        }
-        lines.append(f"{name} model; the file claims root {h[f'{name}_root']}")
-        lines += [f"  {line}" for line in commitment_in_words(commitment)]
-    output.result(claims, lines)

@@ -9,7 +9,7 @@ import click
 
 from huref_zk.cli.common import Output, layers_option, seed_option, with_output
 from huref_zk.cli.owner import keys_option, trust_option
-from huref_zk.cli.similarity import bounds_options, inspect_pair, verify_pair
+from huref_zk.cli.similarity import bounds_options, verify_pair
 from huref_zk.errors import InputError
 
 
@@ -102,24 +102,11 @@ def challenge(output: Output) -> None:
 @click.argument("file", type=click.Path(path_type=Path))
 @with_output
 def inspect(output: Output, file: Path) -> None:
-    """Show what a commitment (.hzc) or proof (.hzp, .hzs) claims, without judging it."""
-    from huref_zk.bundle import MAGIC, MAX_BYTES, parse_bundle
-    from huref_zk.cli.words import bundle_in_words, commitment_in_words
-    from huref_zk.commit.commitment import parse_commitment
-    from huref_zk.container import read_bounded
-    from huref_zk.similarity_proof.bundle import MAGIC as PAIR_MAGIC
+    """Show what a file claims, without judging it.
 
-    data = read_bounded(file, MAX_BYTES)
-    if data[:7] == PAIR_MAGIC[:7]:
-        return inspect_pair(output, file, data)
-    claims: dict = {"kind": "commitment"}
-    lines = []
-    if data[:7] == MAGIC[:7]:
-        bundle = parse_bundle(data)
-        claims = {"kind": "proof bundle", "bundle": bundle.header}
-        lines = bundle_in_words(bundle)
-        data = bundle.commitment
-    commitment = parse_commitment(data)
-    claims |= {"commitment": commitment.descriptor, "recomputed_root": commitment.root_hex}
-    title = f"{file}: a {claims['kind']}. Nothing below has been verified."
-    output.result(claims, [title, *commitment_in_words(commitment), *lines])
+    FILE is a commitment (.hzc), a proof (.hzp, .hzs), a saved fingerprint (.hzf), an opening (.hzo)
+    or an inference audit (.hza).
+    """
+    from huref_zk.cli.shown import describe
+
+    output.result(*describe(file))

@@ -1,19 +1,40 @@
-"""What a commitment or a bundle claims, in words, for `inspect`. Judges nothing."""
+"""What a file claims, in words, for `inspect`. Judges nothing.
+
+Texts from a file are quoted where they could act on a terminal, and cut where they are long.
+"""
 
 from __future__ import annotations
 
+from typing import Any
+
+from huref_zk.audit.file import Audit
 from huref_zk.bundle import Bundle
 from huref_zk.circuit.encoder import load_encoder
 from huref_zk.commit.commitment import Commitment
 from huref_zk.errors import HurefError
+from huref_zk.opening.check import listed
+from huref_zk.opening.file import Opening
 from huref_zk.render import load_generator
+from huref_zk.similarity.saved import Saved
+from huref_zk.similarity_proof.bundle import PairBundle
 from huref_zk.sketch import PUBLIC_SEED
+
+_LONGEST = 200  # characters of a text from a file
 
 
 def commitment_in_words(commitment: Commitment) -> list[str]:
     """One line a topic."""
-    d = commitment.descriptor
-    model = ", ".join(f"{_safe(k)} {_safe(v)}" for k, v in sorted(d["model"].items()))
+    salts, k = commitment.descriptor["salts"], commitment.descriptor["domain_k"]
+    return [
+        f"root: {commitment.root_hex}",
+        f"committed rows: {len(commitment.E_points)} of E, {commitment.hidden} each of U and V; "
+        f"{salts} salts a row, domain of 2^{k}",
+        *descriptor_in_words(commitment.descriptor),
+    ]
+
+
+def descriptor_in_words(d: dict[str, Any]) -> list[str]:
+    """As commitment_in_words, of a commitment's descriptor alone."""
     scales = ", ".join(f"{_safe(k)} 2^-{v}" for k, v in sorted(d["scales"].items()))
     layers = ", ".join(map(str, d["layers"]))
     setup = {
@@ -22,13 +43,10 @@ def commitment_in_words(commitment: Commitment) -> list[str]:
     }.get(d["srs"]["kind"], "a setup that nobody knows")
     a, b, f = d["widths"]
     return [
-        f"root: {commitment.root_hex}",
-        f"model: {model}",
+        f"model: {_facts(d['model'])}",
         f"layers proven: {layers}; term widths {a} (QK), {b} (VO), {f} (FFN)",
         f"tokens: {d['tokens']['count']}, SHA-256 of their ids {d['tokens']['digest']}",
         f"scales of the integers: {scales}",
-        f"committed rows: {len(commitment.E_points)} of E, {commitment.hidden} each of U and V; "
-        f"{d['salts']} salts a row, domain of 2^{d['domain_k']}",
         f"setup: {setup}, {d['srs']['sha256']}",
         f"committed with ezkl {_safe(d['ezkl'])}",
     ]
@@ -37,10 +55,9 @@ def commitment_in_words(commitment: Commitment) -> list[str]:
 def bundle_in_words(bundle: Bundle) -> list[str]:
     """As commitment_in_words, of what the bundle adds to its commitment."""
     h = bundle.header
-    public = "the public one" if h["seed"] == PUBLIC_SEED.hex() else "not the public one"
     return [
         f"the bundle claims root {h['root']}",
-        f"seed: {h['seed']} ({public})",
+        _seed(h["seed"]),
         f"circuit: {h['circuit']}",
         f"encoder: {h['encoder']} ({_ours(h['encoder'], load_encoder().digest)})",
         f"generator: {h['generator']} ({_embedded(h['generator'])})",
@@ -53,9 +70,73 @@ def bundle_in_words(bundle: Bundle) -> list[str]:
     ]
 
 
+def pair_in_words(bundle: PairBundle) -> list[str]:
+    """What a `.hzs` file claims of the pair; its commitments are shown apart."""
+    h = bundle.header
+    return [
+        f"it claims {bundle.bounds.words}",
+        _seed(h["seed"]),
+        f"circuit: {h['circuit']}",
+        f"proven with ezkl {_safe(h['ezkl'])} under setup {h['srs']}",
+    ]
+
+
+def fingerprint_in_words(saved: Saved) -> list[str]:
+    """What a `.hzf` file claims."""
+    texts = "unknown" if saved.tokens.texts is None else "known"
+    v = "none" if saved.v is None else f"{len(saved.v)} integers"
+    return [
+        f"name: {_safe(saved.name)}",
+        f"model: {_facts(saved.facts)}",
+        f"sketches: {len(saved.maps)} layers, {saved.maps.shape[-1]} rows each",
+        _seed(saved.seed.hex()),
+        f"tokens: {len(saved.tokens.ids)}, SHA-256 of their ids {saved.token_digest}; "
+        f"their texts are {texts}",
+        f"v: {v}",
+        f"it compares with fingerprints of basis {saved.basis}",
+    ]
+
+
+def opening_in_words(opening: Opening, root: int) -> list[str]:
+    """What a `.hzo` file claims; root: where its first row leads to."""
+    largest = max(int(abs(row.values).max()) for row in opening.rows)
+    return [
+        f"opened: {len(opening.rows)} rows: {listed(opening.places)}",
+        f"root: the first row's path leads to {root:064x}",
+        f"the largest integer in these rows: {largest}",
+        *descriptor_in_words(opening.descriptor),
+    ]
+
+
+def audit_in_words(audit: Audit) -> list[str]:
+    """What a `.hza` file claims; its commitment is shown apart."""
+    h = audit.header
+    exponents = {name: ", ".join(map(str, h["scales"][name])) for name in ("a", "mid")}
+    return [
+        f"nonce: {h['nonce']}",
+        f"prompt: {_safe(h['prompt'])}" if h["prompt"] else "prompt: only token ids are given",
+        f"tokens of the prompt: {h['tokens']}, of which {h['positions']} positions are audited",
+        f"not committed: rms_norm_eps {h['rms_norm_eps']}, rope_theta {h['rope_theta'] or 'none'}",
+        f"exponents of a {exponents['a']}, of mid {exponents['mid']}",
+        f"sizes: commitment {h['commitment_bytes']}, proof {len(audit.proof)} bytes",
+    ]
+
+
+def _facts(model: dict[str, Any]) -> str:
+    return ", ".join(f"{_safe(k)} {_safe(v)}" for k, v in sorted(model.items()))
+
+
+def _seed(seed: str) -> str:
+    public = "the public one" if seed == PUBLIC_SEED.hex() else "not the public one"
+    return f"seed: {seed} ({public})"
+
+
 def _safe(value: str | int) -> str:
-    """A text from the file, quoted if it could act on a terminal or pass for several lines."""
+    """A text from the file, quoted if it could act on a terminal or pass for several lines, and cut
+    if it is long."""
     text = str(value)
+    if len(text) > _LONGEST:
+        text = f"{text[:_LONGEST]}... ({len(text)} characters)"
     return text if text.isascii() and text.isprintable() else ascii(text)
 
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 
 from huref_zk.commit import bn254, merkle
@@ -97,15 +97,20 @@ def check_opening(
 
 def check_root(opening: Opening, root: int) -> None:
     """Step 1: every leaf leads to ``root``. StepFailed(1)."""
-    descriptor = canonical_json(opening.descriptor)
-    _, count = leaves_of(opening.descriptor, opening.places)
-    for leaf in opening.leaves:
-        points = b"".join(map(bn254.compress, leaf.points))
-        hashed = merkle.leaf(leaf.matrix, leaf.first, points)
-        found = merkle.check_path(hashed, leaf.number, count, leaf.siblings, descriptor)
+    for leaf, found in roots(opening):
         if found != root:
             place = name((leaf.matrix, leaf.first))
             raise StepFailed(1, f"the leaf from {place} on does not lead to the expected root")
+
+
+def roots(opening: Opening) -> Iterator[tuple[OpenedLeaf, int | None]]:
+    """Each leaf, and the root that it and its path lead to; None for a path of wrong length."""
+    descriptor = canonical_json(opening.descriptor)
+    _, count = leaves_of(opening.descriptor, opening.places)
+    for leaf in opening.leaves:
+        hashed = merkle.leaf(leaf.matrix, leaf.first, b"".join(map(bn254.compress, leaf.points)))
+        found = merkle.check_path(hashed, leaf.number, count, leaf.siblings, descriptor)
+        yield leaf, found
 
 
 def wrong_rows(opening: Opening, srs: Srs) -> list[Row]:

@@ -6,6 +6,7 @@ they are no longer bytes but checked objects. Parsers of files get a file in a s
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from huref_zk import bundle as hzp
 from huref_zk import verify
 from huref_zk.audit.file import parse_audit
 from huref_zk.canonical import canonicalise
+from huref_zk.cli.shown import describe
 from huref_zk.commit.commitment import parse_commitment
 from huref_zk.commit.ptau import convert, read_ptau
 from huref_zk.commit.srs import Srs
@@ -71,6 +73,17 @@ def _pair(data: bytes, folder: Path) -> None:
     for committed, projection in zip(bundle.commitments, bundle.projections, strict=True):
         parse_projection(projection, parse_commitment(committed))
     verify.opening_points(bundle.proof, 65)
+
+
+def _of_every_kind(folder: Path) -> list[bytes]:
+    kinds = (seeds.commitment_bytes, seeds.bundle, seeds.pair, seeds.opening, seeds.audit)
+    return [*(make(folder) for make in kinds), *seeds.fingerprints(folder)]
+
+
+def _inspect(path: Path) -> None:
+    claims, lines = describe(path)
+    assert all(line.isascii() and line.isprintable() for line in lines)
+    json.dumps(claims)
 
 
 def _container(data: bytes, folder: Path) -> None:
@@ -138,6 +151,7 @@ PARSERS = {
         ),
         Parser("similarity", _one(seeds.pair), _pair, slow=4),
         Parser("opening", _one(seeds.opening), lambda data, _: parse_opening(data)),
+        Parser("inspect", _of_every_kind, _file("fuzzed.hz", _inspect), slow=4),
         Parser("audit", _one(seeds.audit), lambda data, _: parse_audit(data), slow=4),
         Parser("fingerprint", seeds.fingerprints, lambda data, _: parse_fingerprint(data)),
         Parser(
