@@ -90,7 +90,10 @@ def commit_model(
 
 
 def read_token_file(path: Path) -> list[int]:
-    """Token ids from a JSON list or one a line, in the file's order (rarest first)."""
+    """Token ids from a JSON list or one a line, in the file's order (rarest first); at least one.
+
+    InputError for anything else.
+    """
     data = read_bounded(path, MAX_TOKEN_FILE)
     try:
         ids = load_json(data) if data.lstrip()[:1] == b"[" else [int(x) for x in data.split()]
@@ -98,4 +101,6 @@ def read_token_file(path: Path) -> list[int]:
         raise InputError(f"{path} is neither a JSON list of token ids nor one id a line") from None
     if not all(type(i) is int for i in ids):
         raise InputError(f"{path} holds entries that are no integers")
+    if not ids:
+        raise InputError(f"{path} holds no token ids")
     return ids

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 
 import pytest
+from click.testing import CliRunner
 
 from benchmarks.agreement import cosine
 from huref_zk.circuit.encoder import P, encode_exact, encode_float, load_encoder
+from huref_zk.cli import main
 from huref_zk.errors import InputError
 from huref_zk.fingerprint import (
     fingerprint_vector,
@@ -102,6 +104,19 @@ def test_token_files_that_are_none(tmp_path, content):
     with pytest.raises(InputError, match=r"token ids|no integers"):
         read_token_file(path)
     path.write_bytes(b"[5]")
+    assert read_token_file(path) == [5]
+
+
+@pytest.mark.parametrize("content", [b"", b"\n \n", b"[]", b" [ ]\n"])
+def test_an_empty_list_of_tokens(tmp_path, content):
+    path = tmp_path / "tokens"
+    path.write_bytes(content)
+    line = ["fingerprint", "demo-base", "--tokens", str(path), "--vector", str(tmp_path / "v.json")]
+    done = CliRunner().invoke(main, line)
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert done.stderr.endswith(f"error: {path} holds no token ids\n")
+    assert not (tmp_path / "v.json").exists()
+    path.write_bytes(b"[5]")  # the control: one is a list, if too few to make a sketch over
     assert read_token_file(path) == [5]
 
 
