@@ -10,7 +10,8 @@ tokens:
 with weights as nn.Linear stores them, (out, in). Keys and values of grouped heads are repeated
 head by head, as Hugging Face's repeat_kv does; the experts of a mixture stand side by side, so that
 their order does not matter. Folding the gains makes the form blind to how a checkpoint splits scale
-between norms and weights. Queries and keys that are normalised lose their scale first.
+between norms and weights, balancing U against V (balance.py) to how it splits scale between those.
+Queries and keys that are normalised lose their scale first.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from huref_zk.balance import balance_columns, balance_heads
 from huref_zk.errors import InputError
 from huref_zk.families import Family, family_for
 from huref_zk.layers import (
@@ -216,23 +218,15 @@ def layer_pair(
             assert gains is not None
             W[:, a] = _qk_normed(W[:, a], family, dims, gains)
     if fold:
-        _balance(U, V)
+        f = slice(2 * width, None)
+        sizes = (dims.kv_heads, dims.head_dim)
+        if family.rotary:
+            balance_columns(U[:, a], V[:, a])
+        else:
+            balance_heads(V[:, a], U[:, a], *sizes)
+        balance_heads(U[:, b], V[:, b], *sizes)
+        balance_columns(U[:, f], V[:, f], idle=0.0)
     return U, V, widths
-
-
-def _balance(U: np.ndarray, V: np.ndarray) -> None:
-    """Give column j of U and of V the same norm, in place.
-
-    A map is the sum of U_j V_j^T over the columns, so how a column splits its scale between the two
-    is free: a neuron's up against its down, a query row against its key row. A checkpoint that
-    splits it unevenly would lose the small ones to rounding (quantise.py).
-    """
-    u, v = (np.sqrt(np.einsum("dj,dj->j", W, W, dtype=np.float64)) for W in (U, V))
-    both = (u > 0) & (v > 0)
-    ratio = np.sqrt(np.divide(v, u, out=np.ones_like(u), where=both))
-    ratio[~both] = 1.0
-    U *= ratio.astype(np.float32)
-    V /= ratio.astype(np.float32)
 
 
 def _fill(W: np.ndarray, columns: slice, part: np.ndarray, gains: np.ndarray, what: str) -> None:

@@ -227,6 +227,21 @@ def mix_ov(w: Weights, rng, broken: bool):
                 o[:, h] = o[:, h] @ (A.T if broken else np.linalg.inv(A))
 
 
+def mix_qk(w: Weights, rng, broken: bool, log_sd: float = 0.5):
+    """An invertible matrix a group between queries and keys. Broken: itself in place of A^-T."""
+    hd = w.dims.head_dim
+    for i in range(w.dims.layers):
+        q, k, _ = w.qkv(i)
+        for g in range(w.dims.kv_heads):
+            left, right = (np.linalg.qr(rng.normal(size=(hd, hd)))[0] for _ in range(2))
+            A = left @ np.diag(np.exp(rng.normal(scale=log_sd, size=hd))) @ right
+            for x in k:
+                x[g] = A @ x[g]
+            for x in q:
+                for h in range(g * w.group, (g + 1) * w.group):
+                    x[h] = (A if broken else np.linalg.inv(A).T) @ x[h]
+
+
 def permute_ffn(w: Weights, rng, broken: bool):
     for i in range(w.dims.layers):
         for u in w.units(i):
@@ -337,6 +352,7 @@ REWRITES = {
         permute_residual,
         permute_heads,
         mix_ov,
+        mix_qk,
         permute_ffn,
         scale_ffn,
         shift_gains,
@@ -351,6 +367,7 @@ def fits(name: str, family: Family, alibi: bool) -> bool:
     """Whether a rewrite keeps the function of such models."""
     return {
         "permute_heads": not alibi,
+        "mix_qk": not family.rotary,
         "scale_ffn": any((family.gate, family.gate_up, family.expert_gate)),
         "shift_gains": family.attention_norm is not None,
         "shift_ones": family.layer_norm,

@@ -12,19 +12,19 @@ U0a in the first layer) and the exponents a, mid of the file's header:
     x_ffn  i32   d      h_mid / rms(h_mid)                                                  s
     q      i64   Ha     queries before RoPE, times r_a: x_att Uq                            s + Ua
     k      i64   Ha     keys before RoPE, over r_a: x_att Vk                                s + Va
-    v      i64   Ha     values, times r_b: x_att Uv                                         s + Ub
+    v      i64   Ha     values, each head's times X: x_att Uv                               s + Ub
     up     i64   Hf     times r_f: x_ffn Uup                                                s + Uf
-    a      i32   Ha     what goes into Wo, the attention-weighted values, times r_b         a
+    a      i32   Ha     what goes into Wo, the attention-weighted values, times X           a
     att    i64   d      Wo a, what the attention block adds                                 a + Vb
     mid    i32   Hf     what goes into Wdown, times r_f                                     mid
     ffn    i64   d      Wdown mid, what the FFN block adds                                  mid + Vf
     r_a    f32   Ha     how the canonical form scales columns of Wq against those of Wk
-    r_b    f32   Ha     and columns of Wv against those of Wo
 
 k and v have a copy of each kv head for each of its query heads. The canonical form multiplies
-column j of U by r_j and divides column j of V by it (canonical.py), which changes no map. Before
-RoPE is applied q and k must be rid of it, so r_a is published, and r_b to compare the copies of a
-kv head; r_f cancels wherever it occurs. r_a and r_b are the same at all positions, given once.
+column j of U by r_j and divides column j of V by it (balance.py), which changes no map. Before RoPE
+is applied q and k must be rid of it, so r_a is published, the same at all positions, given once.
+r_f, and the matrix X of each kv head, by which values are multiplied and Wo divided, cancel
+wherever they occur.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class Geometry:
         """Entries of each field of LayerClaims, at one position."""
         d, att = self.hidden, self.heads * self.head_dim
         sizes = dict.fromkeys(("h_in", "h_mid", "h_out", "x_att", "x_ffn", "att", "ffn"), d)
-        sizes |= dict.fromkeys(("q", "k", "v", "a", "r_a", "r_b"), att)
+        sizes |= dict.fromkeys(("q", "k", "v", "a", "r_a"), att)
         return sizes | {"up": self.ffn, "mid": self.ffn}
 
     def block(self, layer: int, term: str) -> slice:
@@ -115,7 +115,7 @@ def geometry_of(descriptor: dict[str, Any]) -> Geometry:
 @dataclass(frozen=True)
 class LayerClaims:
     """One layer's fields as listed above, each an array (N, width): float32, int32 or int64; but
-    r_a and r_b are (1, width)."""
+    r_a is (1, width)."""
 
     h_in: np.ndarray
     h_mid: np.ndarray
@@ -131,7 +131,6 @@ class LayerClaims:
     mid: np.ndarray
     ffn: np.ndarray
     r_a: np.ndarray
-    r_b: np.ndarray
 
 
 FIELDS = tuple(field.name for field in fields(LayerClaims))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -18,7 +19,7 @@ from huref_zk.audit.claims import (
 from huref_zk.audit.file import FORMAT, Audit, choose_positions
 from huref_zk.audit.linear import prove_linear, start_transcript
 from huref_zk.audit.public import Measured, check_public
-from huref_zk.audit.run import Run
+from huref_zk.audit.run import Activations, Run
 from huref_zk.canonical import Canonical
 from huref_zk.commit.commitment import Commitment, serialise
 from huref_zk.commit.srs import Srs
@@ -27,26 +28,54 @@ from huref_zk.fingerprint import Prepared
 from huref_zk.quantise import Quantised
 
 
-def balances(run: Run, canonical: Canonical, geometry: Geometry) -> list[tuple[np.ndarray, ...]]:
-    """(r_a, r_b, r_f) of each layer, float64: by how much the canonical form scales the columns of
-    U, which is how long they are there over how long the model's own rows are."""
-    found: list[tuple[np.ndarray, ...]] = []
-    for full, U in zip(run.layers, canonical.U, strict=True):
-        now = np.linalg.norm(U.astype(np.float64), axis=0)
-        own = np.concatenate([full.norm_q, geometry.repeated(full.norm_v[None])[0], full.norm_up])
-        if now.shape != own.shape:
-            raise InputError("the model that ran is not the one that was committed to")
-        both = (now > 0) & (own > 0)
-        ratio = np.divide(now, own, out=np.ones_like(now), where=both)
-        a, b, _ = canonical.widths
-        found.append((ratio[:a], ratio[a : a + b], ratio[a + b :]))
-    return found
+@dataclass(frozen=True)
+class Balance:
+    """How one layer's canonical form rescales the model (balance.py), float64: column j of U is a
+    row of Wq times r_a[j], of Wup times r_f[j], and a kv head's values are multiplied by its matrix
+    in X, (kv_heads, head_dim, head_dim)."""
+
+    r_a: np.ndarray
+    X: np.ndarray
+    r_f: np.ndarray
+
+    def values(self, real: np.ndarray) -> np.ndarray:
+        """Values of all query heads, or sums of such, (N, heads * head_dim), times X."""
+        kv_heads, size, _ = self.X.shape
+        grouped = real.astype(np.float64).reshape(len(real), kv_heads, -1, size)
+        return (grouped @ self.X).reshape(len(real), -1)
+
+
+def balances(run: Run, canonical: Canonical, geometry: Geometry) -> list[Balance]:
+    """The balance of each layer, from what the committed columns are and the model's own weights.
+    InputError when these are not of one shape."""
+    return [
+        _balance(full, U.astype(np.float64), geometry)
+        for full, U in zip(run.layers, canonical.U, strict=True)
+    ]
+
+
+def _balance(full: Activations, U: np.ndarray, geometry: Geometry) -> Balance:
+    a, b, f = (U[:, geometry.block(0, term)] for term in "abf")  # within the layer's own matrices
+    d, size = geometry.hidden, geometry.head_dim
+    sizes = (a.shape[1], f.shape[1], (geometry.kv_heads * size, d))
+    if (len(full.norm_q), len(full.norm_up), full.value.shape) != sizes:
+        raise InputError("the model that ran is not the one that was committed to")
+    ratios = [np.linalg.norm(a, axis=0), np.linalg.norm(f, axis=0)]
+    for now, own in zip(ratios, (full.norm_q, full.norm_up), strict=True):
+        np.divide(now, own, out=now, where=own > 0)
+    ratios[0][ratios[0] == 0] = 1.0  # a zero row stays one, whatever it is divided by
+    own_values = full.value.reshape(geometry.kv_heads, size, d)
+    now_values = geometry.by_kv_head(b)[:, :, 0]  # the first copy of each, (d, kv_heads, size)
+    X = [
+        np.linalg.lstsq(own.T, now_values[:, g], rcond=None)[0] for g, own in enumerate(own_values)
+    ]
+    return Balance(ratios[0], np.array(X), ratios[1])
 
 
 def make_claims(
     run: Run,
     quantised: Quantised,
-    balance: Sequence[tuple[np.ndarray, ...]],
+    balance: Sequence[Balance],
     geometry: Geometry,
     positions: Sequence[int],
 ) -> tuple[tuple[LayerClaims, ...], dict[str, list[int]]]:
@@ -56,8 +85,8 @@ def make_claims(
     scales: dict[str, list[int]] = {"a": [], "mid": []}
     for i, full in enumerate(run.layers):
         h_in, h_mid, h_out = (h[chosen] for h in (full.h_in, full.h_mid, full.h_out))
-        r_a, r_b, r_f = balance[i]
-        real_a, real_mid = full.a[chosen] * r_b, full.mid[chosen] * r_f
+        real_a = balance[i].values(full.a[chosen])
+        real_mid = full.mid[chosen] * balance[i].r_f
         for name, values in (("a", real_a), ("mid", real_mid)):
             scales[name].append(hidden_exponent(values))
         x_att, x_ffn = norm_integers(h_in, run.eps), norm_integers(h_mid, run.eps)
@@ -75,8 +104,7 @@ def make_claims(
                 att=a.astype(np.int64) @ V[:, terms[1]].T,
                 mid=mid,
                 ffn=mid.astype(np.int64) @ V[:, terms[2]].T,
-                r_a=r_a[None].astype(np.float32),
-                r_b=r_b[None].astype(np.float32),
+                r_a=balance[i].r_a[None].astype(np.float32),
             )
         )
     return tuple(claims), scales
@@ -85,29 +113,31 @@ def make_claims(
 def agreement(
     run: Run,
     claims: Sequence[LayerClaims],
-    balance: Sequence[tuple[np.ndarray, ...]],
+    balance: Sequence[Balance],
     geometry: Geometry,
     positions: Sequence[int],
     scales: dict[str, int],
 ) -> dict[str, float]:
-    """Relative error of the claimed q, k, v, up, by norm, against the model's own: the worst layer.
+    """Relative error of the claimed q, k, v, up, by norm, against the model's own, balanced as they
+    are: the worst layer.
 
     scales: the descriptor's. Only the owner can know this; a verifier has the claims alone.
     """
     worst: dict[str, float] = {}
     for i, (full, layer) in enumerate(zip(run.layers, claims, strict=True)):
-        r_a, r_b, r_f = balance[i]
-        for name, block, factor in (
-            ("q", "Ua", 1 / r_a),
-            ("k", "Va", r_a),
-            ("v", "Ub", 1 / r_b),
-            ("up", "Uf", 1 / r_f),
+        q, k, v, up = (
+            getattr(full, name)[list(positions)].astype(np.float64)
+            for name in ("q", "k", "v", "up")
+        )
+        k, v = (geometry.repeated(x) for x in (k, v))
+        for name, block, true in (
+            ("q", "Ua", q * balance[i].r_a),
+            ("k", "Va", k / balance[i].r_a),
+            ("v", "Ub", balance[i].values(v)),
+            ("up", "Uf", up * balance[i].r_f),
         ):
             exponent = X_BITS + scales[f"{block[0]}{i}{block[1]}"]
-            true = getattr(full, name)[list(positions)].astype(np.float64)
-            if name in "kv":
-                true = geometry.repeated(true)
-            error = np.linalg.norm(getattr(layer, name) * 2.0**-exponent * factor - true)
+            error = np.linalg.norm(getattr(layer, name) * 2.0**-exponent - true)
             relative = float(error / max(float(np.linalg.norm(true)), 1e-300))
             worst[name] = max(worst.get(name, 0.0), relative)
     return worst

@@ -17,8 +17,9 @@ from huref_zk.load.hub import download
 @dataclass(frozen=True)
 class Activations:
     """One layer's, float32 (tokens, width): residual stream before, between and after its blocks;
-    inputs of Wo and Wdown; outputs of Wq, Wk, Wv, Wup. Besides, float64 (width,): the norms of the
-    rows of Wq, Wv and Wup times the gains of the norms before them."""
+    inputs of Wo and Wdown; outputs of Wq, Wk, Wv, Wup. Besides, with the gains of the norms before
+    them: norm_q, norm_up, float64 (width,), the norms of the rows of Wq and Wup; value, Wv itself,
+    float64 (width of the kv heads, d)."""
 
     h_in: np.ndarray
     h_mid: np.ndarray
@@ -30,8 +31,8 @@ class Activations:
     v: np.ndarray
     up: np.ndarray
     norm_q: np.ndarray
-    norm_v: np.ndarray
     norm_up: np.ndarray
+    value: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -92,8 +93,7 @@ def run_model(
         float(model.config.rms_norm_eps),
         _theta(model.config),
         tuple(
-            Activations(**into, **_row_norms(layer))
-            for layer, into in zip(chosen, kept, strict=True)
+            Activations(**into, **_weights(layer)) for layer, into in zip(chosen, kept, strict=True)
         ),
     )
 
@@ -163,18 +163,17 @@ def _theta(config) -> float | None:
     return None if theta is None else float(theta)
 
 
-def _row_norms(layer) -> dict[str, np.ndarray]:
-    """norm_q, norm_v, norm_up of Activations."""
+def _weights(layer) -> dict[str, np.ndarray]:
+    """norm_q, norm_up, value of Activations."""
 
-    def norms(linear, norm) -> np.ndarray:
-        product = linear.weight.detach().double() * norm.weight.detach().double()
-        return product.norm(dim=1).numpy()
+    def product(linear, norm):
+        return linear.weight.detach().double() * norm.weight.detach().double()
 
     attention = layer.self_attn
     return {
-        "norm_q": norms(attention.q_proj, layer.input_layernorm),
-        "norm_v": norms(attention.v_proj, layer.input_layernorm),
-        "norm_up": norms(layer.mlp.up_proj, layer.post_attention_layernorm),
+        "norm_q": product(attention.q_proj, layer.input_layernorm).norm(dim=1).numpy(),
+        "norm_up": product(layer.mlp.up_proj, layer.post_attention_layernorm).norm(dim=1).numpy(),
+        "value": product(attention.v_proj, layer.input_layernorm).numpy(),
     }
 
 

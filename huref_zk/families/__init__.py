@@ -50,6 +50,9 @@ class Family:
     its weight plus this. layer_norm: norms subtract the mean. embedding_norm: a LayerNorm on the
     embeddings. qk_norm with q_norm and k_norm: queries and keys are normalised by "head" or over
     the "whole" width; qk_layer_norm: with their mean subtracted.
+
+    Positions. rotary: queries and keys are, or may be, turned by RoPE; false where positions are
+    embeddings or ALiBi, which leave a head's queries and keys free to be mixed.
     """
 
     name: str
@@ -101,6 +104,8 @@ class Family:
     qk_layer_norm: bool = False
     q_norm: str | None = None
     k_norm: str | None = None
+
+    rotary: bool = True
 
 
 _PLAIN = ("name", "refused", "qkv_layout", "qk_norm")  # strings that name no tensor

@@ -123,6 +123,7 @@ GPT2 = Family(
     attention_norm=_H + "ln_1.weight",
     ffn_norm=_H + "ln_2.weight",
     layer_norm=True,
+    rotary=False,
 )
 
 GPT_NEO = Family(
@@ -139,6 +140,7 @@ GPT_NEO = Family(
     attention_norm=_H + "ln_1.weight",
     ffn_norm=_H + "ln_2.weight",
     layer_norm=True,
+    rotary=False,
 )
 
 GPTJ = Family(
@@ -187,6 +189,7 @@ BLOOM = Family(
     attention_norm=_H + "input_layernorm.weight",
     ffn_norm=_H + "post_attention_layernorm.weight",
     layer_norm=True,
+    rotary=False,
 )
 _AFTER = "its residual stream is normalised in place, so no pair of weights makes an invariant map"
 
@@ -206,6 +209,7 @@ OPT = Family(
     ffn_norm=_OPT + "final_layer_norm.weight",
     ffn_keys=("ffn_dim",),
     layer_norm=True,
+    rotary=False,
 )
 
 # One norm for both blocks, or one each; heads fused one by one (rw), all sharing a key and value
@@ -216,6 +220,7 @@ FALCON = replace(
     model_types=("falcon", "RefinedWebModel", "RefinedWeb"),
     when={"new_decoder_architecture": False, "multi_query": False, "parallel_attn": False},
     embedding_norm=None,
+    rotary=True,  # unless its config says alibi
 )
 FALCON_7B = replace(
     FALCON,
@@ -252,6 +257,7 @@ MPT = Family(
     attention_norm=_MPT + "norm_1.weight",
     ffn_norm=_MPT + "norm_2.weight",
     layer_norm=True,
+    rotary=False,
 )
 
 STABLELM = replace(LLAMA, name="stablelm", model_types=("stablelm",), layer_norm=True)

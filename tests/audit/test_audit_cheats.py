@@ -6,11 +6,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from audited import bumped
+from audited import COUNT, NONCE, bumped
 
 from huref_zk.audit.claims import X_BITS, norm_integers, scaled
+from huref_zk.audit.file import choose_positions
 from huref_zk.audit.linear import STEP
+from huref_zk.audit.public import check_public
 from huref_zk.commit.bn254 import R
+from huref_zk.errors import StepFailed
 from huref_zk.fingerprint import prepare
 
 
@@ -226,18 +229,37 @@ def test_attention_with_another_base_of_the_rotation(owner):
     assert step == 5 and "a is not the attention" in message
 
 
-@pytest.mark.parametrize("field, words", [("r_a", "keys of a kv"), ("r_b", "values of a kv")])
-def test_copies_of_a_kv_head(field, words, owner, honest):
+def test_copies_of_a_kv_heads_keys(owner):
     """The balance of one query head claimed to be another: its copy of the keys no longer fits."""
 
     def change(claims):
-        factor = getattr(claims[0], field).copy()
+        factor = claims[0].r_a.copy()
         factor[0, 16:32] *= 1.1
-        claims[0] = replace(claims[0], **{field: factor})
+        claims[0] = replace(claims[0], r_a=factor)
         return claims
 
     step, message = owner.refusal(owner.audit(change))
-    assert step == 5 and words in message
+    assert step == 5 and "keys of a kv" in message
+
+
+def test_copies_of_a_kv_heads_values(owner, honest):
+    """One unit between two copies, as a commitment with unequal copies would give."""
+    run, scales = owner.run, owner.commitment.descriptor["scales"]
+    positions = choose_positions(owner.commitment.root, NONCE, run.ids, COUNT)
+
+    def check(values):
+        claims = (replace(honest.claims[0], v=values), *honest.claims[1:])
+        hidden = honest.header["scales"]
+        check_public(owner.geometry, claims, positions, scales, hidden, run.eps, run.theta)
+
+    values = honest.claims[0].v.copy()
+    check(values)
+    values[3, 16] += 1
+    with pytest.raises(StepFailed, match="values of a kv head differ") as failed:
+        check(values)
+    assert failed.value.step == 5
+    values[3, 16] -= 1
+    check(values)
 
 
 def test_the_balance_of_a_whole_kv_head(owner):

@@ -68,21 +68,26 @@ def test_claims_are_the_models_activations(honest, owner):
     positions = choose_positions(owner.commitment.root, NONCE, owner.run.ids, COUNT)
     assert len(set(positions)) == COUNT
     scales = owner.commitment.descriptor["scales"]
+    found = balances(owner.run, owner.prepared.canonical, owner.geometry)
     for i, layer in enumerate(honest[0].claims):
         true = owner.run.layers[i]
         np.testing.assert_array_equal(layer.h_in, true.h_in[positions])
         for name, scale in (("q", "U{}a"), ("k", "V{}a"), ("v", "U{}b")):
             real = getattr(layer, name) * 2.0 ** -(12 + scales[scale.format(i)])
-            real *= {"q": 1 / layer.r_a, "k": layer.r_a, "v": 1 / layer.r_b}[name]
             wanted = getattr(true, name)[positions]
             if name != "q":
                 wanted = owner.geometry.repeated(wanted)
+            if name == "v":
+                wanted = found[i].values(wanted)
+            else:
+                real *= {"q": 1 / layer.r_a, "k": layer.r_a}[name]
             assert real.shape == wanted.shape
             assert np.linalg.norm(real - wanted) < 0.01 * np.linalg.norm(wanted)
 
 
 def test_balances_are_the_canonical_forms(owner):
-    """Columns of U over r, and of V times r, are the model's own weights times the norms' gains."""
+    """Columns of U over r, and of V times r, are the model's own weights times the norms' gains;
+    values and Wo the same with X and X^-T."""
     from safetensors.numpy import load_file
 
     tensors = load_file(EMBEDDED["demo-base"] / "model.safetensors")
@@ -93,12 +98,23 @@ def test_balances_are_the_canonical_forms(owner):
         up = tensors[name + "mlp.up_proj.weight"].astype(np.float64) * gain
         down = tensors[name + "mlp.down_proj.weight"].astype(np.float64)
         block = owner.geometry.block(0, "f")
-        r_f = found[i][2]
+        r_f = found[i].r_f
         U, V = (
             side[i][:, block] for side in (owner.prepared.canonical.U, owner.prepared.canonical.V)
         )
         np.testing.assert_allclose(U / r_f, up.T, rtol=1e-5, atol=1e-8)
         np.testing.assert_allclose(V * r_f, down, rtol=1e-5, atol=1e-8)
+        gain = tensors[name + "input_layernorm.weight"].astype(np.float64)
+        value, out = (tensors[f"{name}self_attn.{x}_proj.weight"].astype(np.float64) for x in "vo")
+        block, X = owner.geometry.block(0, "b"), found[i].X
+        U, V = (
+            side[i][:, block] for side in (owner.prepared.canonical.U, owner.prepared.canonical.V)
+        )
+        repeated = owner.geometry.repeated(value.T * gain[:, None])
+        np.testing.assert_allclose(found[i].values(repeated), U, atol=1e-6)
+        back = replace(found[i], X=np.linalg.inv(X).transpose(0, 2, 1))
+        np.testing.assert_allclose(back.values(out), V, atol=1e-6)
+        assert not np.allclose(found[i].values(repeated), repeated, atol=1e-3)
 
 
 def test_a_combined_row_is_exact():
