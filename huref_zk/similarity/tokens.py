@@ -6,6 +6,7 @@ cut it, so numbers alone will not do where the tokenizers are at hand.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,9 +54,9 @@ def common_tokens(
 ) -> tuple[np.ndarray, np.ndarray, str]:
     """(ids in a, ids in b, "text" or "number"): up to ``count`` tokens of both, the rarest, even.
 
-    Rare: high ids, as merges come last; with both vocabularies known, those whose ranks add up
-    highest, so that the choice does not depend on which model is called a. InputError when fewer
-    than MIN_COMMON are common.
+    Rare: high ids, as merges come last; with both vocabularies known, those whose ranks in the
+    order of learning add up highest, so that the choice depends neither on numbering nor on which
+    model is called a. InputError when fewer than MIN_COMMON are common.
     """
     texts_a, texts_b = a.vocabulary(), b.vocabulary()
     if texts_a is None or texts_b is None:
@@ -71,11 +72,21 @@ def common_tokens(
         if texts_a[text] < vocab_a and texts_b[text] < vocab_b
     ]
     _enough(len(both), b)
-    # Ranks in 0..1 within each vocabulary; ties broken by the text, the same from either side.
-    both.sort(key=lambda text: (-(texts_a[text] / vocab_a + texts_b[text] / vocab_b), text))
+    rank_a, rank_b = _ranks(a, vocab_a), _ranks(b, vocab_b)
+    # Ties are broken by the text, the same from either side.
+    both.sort(key=lambda text: (-(rank_a(texts_a[text]) + rank_b(texts_b[text])), text))
     chosen = both[: min(count, len(both)) // 2 * 2]
     pairs = np.array(sorted((texts_a[t], texts_b[t]) for t in chosen), dtype=np.int64)
     return pairs[:, 0], pairs[:, 1], "text"
+
+
+def _ranks(model: Model, vocab: int) -> Callable[[int], float]:
+    """From a token's id to its rank in 0..1: by the order of learning if known, else by id."""
+    order = model.token_order()
+    if order is None:
+        return lambda i: i / vocab
+    rank = {i: n / len(order) for n, i in enumerate(order)}
+    return rank.__getitem__
 
 
 def _texts(model: Model, ids: np.ndarray) -> tuple[str, ...] | None:
