@@ -176,7 +176,7 @@ PARSERS = {
         Parser("weights", _one(seeds.weights), _folder("model.safetensors"), slow=2),
         Parser("config", _one(seeds.config), _folder("config.json"), slow=2),
         Parser("index", _one(seeds.index), _folder("model.safetensors.index.json"), slow=2),
-        Parser("tokenizer", _one(seeds.tokenizer), _folder("tokenizer.json"), slow=2),
+        Parser("tokenizer", seeds.tokenizers, _folder("tokenizer.json"), slow=2),
         Parser(
             "tokens",
             lambda _: [b"[3, 1, 2]", b"3\n1\n2\n"],

@@ -276,12 +276,20 @@ def tensor_names(folder: Path) -> list[str]:
     return [name for name in json.loads(data[8 : 8 + length]) if name != "__metadata__"]
 
 
-def tokenizer(folder: Path) -> bytes:
+def tokenizers(folder: Path) -> list[bytes]:
     vocabulary = {f"t{i}": i for i in range(80)}
     added = [{"id": i, "content": f"t{i}", "special": i < 2} for i in (0, 1, 79)]
-    return json.dumps(
-        {"model": {"type": "BPE", "vocab": vocabulary, "merges": []}, "added_tokens": added}
-    ).encode()
+    models: list[dict] = [
+        {"type": "BPE", "vocab": vocabulary, "merges": merges()},
+        {"type": "BPE", "vocab": vocabulary, "merges": [m.split() for m in merges()]},
+        {"type": "Unigram", "vocab": [[text, -0.5 * i] for text, i in vocabulary.items()]},
+    ]
+    return [json.dumps({"model": model, "added_tokens": added}).encode() for model in models]
+
+
+def merges() -> list[str]:
+    """Those that make t0 .. t79."""
+    return [f"t{i // 10} {i % 10}" if i > 9 else f"t {i}" for i in range(80)]
 
 
 def gguf(folder: Path) -> bytes:
@@ -304,6 +312,8 @@ def gguf(folder: Path) -> bytes:
         writer.add_uint32(f"llama.{key}", facts[field])
     writer.add_token_list([f"t{i}" for i in range(facts["vocab_size"])])
     writer.add_token_types([1 if i > 2 else 3 for i in range(facts["vocab_size"])])
+    writer.add_token_merges(merges())
+    writer.add_token_scores([-float(i) for i in range(facts["vocab_size"])])
     for theirs, ours in NAMES.items():
         for i in range(facts["num_hidden_layers"]) if "{i}" in theirs else [0]:
             if theirs.format(i=i) in tensors:

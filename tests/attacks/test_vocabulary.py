@@ -11,10 +11,15 @@ import pytest
 from small_models import WORDS, checkpoint, new_ids
 from tokenizers import Tokenizer
 
-from huref_zk.attacks import attack
+from huref_zk.attacks import attack, write_checkpoint
 from huref_zk.attacks.checkpoint import EMBEDDING, HEAD
 from huref_zk.attacks.vocabulary import renumber_vocabulary
+from huref_zk.canonical import canonicalise
 from huref_zk.errors import InputError
+from huref_zk.load import open_model
+from huref_zk.load.tokenizer import parse_tokenizer
+from huref_zk.similarity.tokens import common_tokens, own_tokens
+from huref_zk.sketch import PUBLIC_SEED, ics, sketch
 
 NAME = "vocabulary-renumbering"
 TEXTS = (WORDS, "<s>models<extra> write</s>", "def f(x):\n    return x + 1", "é")
@@ -57,6 +62,41 @@ def test_everything_that_is_an_id_follows():
     assert after.vocabulary == {t: new_of[i] for t, i in before.vocabulary.items()}
     added = {t["content"]: t["id"] for t in after.tokenizer["added_tokens"]}
     assert added["<end>"] == new_of[2]
+
+
+@pytest.mark.parametrize("name, count", [("demo-base", 4096), ("mistral-grouped", 64)])
+def test_the_default_fingerprint_is_the_same(name, count, tmp_path):
+    """Without matching any tokens, in memory and from files."""
+    before = checkpoint(name)
+    after = attack(NAME, before, seed=2)
+    write_checkpoint(tmp_path / "after", after)
+    old = canonicalise(before.model(), tokens=count)
+    for model in (after.model(), open_model(str(tmp_path / "after"))):
+        new = canonicalise(model, tokens=count)
+        assert new.token_ids.tolist() == new_ids(before, after)[old.token_ids].tolist()
+        assert new.token_ids.tolist() != old.token_ids.tolist()
+        for x, y in zip((old.E, *old.U, *old.V), (new.E, *new.U, *new.V), strict=True):
+            assert np.array_equal(x, y)
+        tokens = [own_tokens(m, before.sizes.vocab, count) for m in (before.model(), model)]
+        assert tokens[0].texts == tokens[1].texts
+    # Control: where the order of learning is hidden, ids decide, and the rows are others.
+    hidden = canonicalise(replace(after, token_order=None).model(), tokens=count)
+    assert abs(ics(sketch(old, PUBLIC_SEED), sketch(hidden, PUBLIC_SEED))) < 0.5
+    assert ics(sketch(old, PUBLIC_SEED), sketch(new, PUBLIC_SEED)) == pytest.approx(1)
+
+
+def test_two_renumbered_models_are_compared_over_the_same_rare_tokens():
+    before = checkpoint("mistral-grouped")
+    after = [attack(NAME, before, seed=seed) for seed in (2, 3)]
+    rows = before.sizes.vocab
+    ids = common_tokens(before.model(), rows, before.model(), rows, 64)[0]
+    found = common_tokens(after[0].model(), rows, after[1].model(), rows, 64)
+    for model, matched in zip(after, found[:2], strict=True):
+        assert sorted(matched) == sorted(new_ids(before, model)[ids])
+    # Control: by numbers, other tokens of both are the rare ones.
+    hidden = [replace(model, token_order=None).model() for model in after]
+    other = common_tokens(hidden[0], rows, hidden[1], rows, 64)[0]
+    assert sorted(other) != sorted(found[0])
 
 
 def test_ids_outside_the_vocabulary_stay():
@@ -110,6 +150,8 @@ def test_unigram_pieces_change_places():
         assert [new["vocab"][i] for i in found] == [pieces[i] for i in old]
         rows = [m.tensors[EMBEDDING][i] for m, i in ((before, old), (after, found))]
         assert np.array_equal(*rows)
+    orders = [parse_tokenizer(m.tokenizer).order for m in (before, after)]
+    assert [pieces[i] for i in orders[0]] == [new["vocab"][i] for i in orders[1]] == pieces
 
 
 @pytest.mark.parametrize(

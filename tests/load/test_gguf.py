@@ -29,7 +29,7 @@ from tiny_llama import (
 from benchmarks.end_to_end import smollm2
 from huref_zk.canonical import canonicalise
 from huref_zk.load import open_model
-from huref_zk.load.gguf_file import NAMES
+from huref_zk.load.gguf_file import NAMES, GgufFile
 from huref_zk.sketch import PUBLIC_SEED, ics, sketch
 
 SPECIAL = (0, 1, 100)
@@ -63,9 +63,16 @@ def stored(llama) -> dict[str, np.ndarray]:
 
 
 def write(
-    path: Path, tensors: dict[str, np.ndarray], kind: Kind = Kind.F32, drop=(), **fields
+    path: Path,
+    tensors: dict[str, np.ndarray],
+    kind: Kind = Kind.F32,
+    drop=(),
+    texts=None,
+    tokenizer=None,
+    **fields,
 ) -> Path:
-    """A GGUF file of the tiny model; ``fields`` replace what its header says."""
+    """A GGUF file of the tiny model; ``fields`` replace what its header says. texts: the tokens';
+    tokenizer: further arrays under tokenizer.ggml."""
     says = {
         "block_count": LAYERS,
         "embedding_length": HIDDEN,
@@ -84,8 +91,10 @@ def write(
     writer.add_rope_dimension_count(HEAD_DIM)
     writer.add_layer_norm_rms_eps(1e-6)
     writer.add_rope_freq_base(10000.0)
-    writer.add_token_list([f"t{i}" for i in range(VOCAB)])
+    writer.add_token_list(texts or [f"t{i}" for i in range(VOCAB)])
     writer.add_token_types([CONTROL if i in SPECIAL else NORMAL for i in range(VOCAB)])
+    for key, values in (tokenizer or {}).items():
+        writer.add_array(f"tokenizer.ggml.{key}", values)
     for name, values in tensors.items():
         if values.dtype != np.float32 or values.ndim == 1:
             writer.add_tensor(name, np.ascontiguousarray(values))
@@ -258,6 +267,75 @@ def test_damaged_files(twin, damage):
     assert same(canonical(twin), good)
 
 
+# --- the order of tokens ------------------------------------------------------------------------
+
+ORDER = np.random.default_rng(3).permutation([i for i in range(VOCAB) if i not in SPECIAL]).tolist()
+REGULAR = sorted(ORDER)
+
+
+def named(texts: list[str]) -> list[str]:
+    """A text for each id: the n-th of ``texts`` for the n-th of ORDER."""
+    out = ["<s>"] * VOCAB
+    for i, text in zip(ORDER, texts, strict=True):
+        out[i] = text
+    return out
+
+
+XS = ["x" * (n + 1) for n in range(len(ORDER))]
+MERGES = [f"{'x' * n} x" for n in range(1, len(ORDER))]
+SCORES = [-float(ORDER.index(i)) if i in ORDER else 0.0 for i in range(VOCAB)]
+
+
+@pytest.mark.parametrize(
+    "tokenizer, order",
+    [
+        ({"merges": MERGES}, ORDER),
+        ({"scores": SCORES}, ORDER),
+        ({"merges": MERGES, "scores": [float(i) for i in range(VOCAB)]}, ORDER),
+        ({"merges": ["no such"], "scores": SCORES}, ORDER),
+        ({"merges": [3], "scores": SCORES}, ORDER),
+        ({"scores": [-1000.0] * VOCAB}, REGULAR),  # as some converters write for want of any
+        ({"scores": [3] * VOCAB, "merges": ["x y"]}, REGULAR),
+        ({}, REGULAR),
+    ],
+)
+def test_the_rarest_tokens_are_the_last_learnt(llama, tmp_path, tokenizer, order):
+    path = write(tmp_path / "m.gguf", stored(llama), texts=named(XS), tokenizer=tokenizer)
+    assert canonical(path).token_ids.tolist() == order[-64:]
+
+
+def test_characters_come_before_what_is_made_of_them(llama, tmp_path):
+    """SentencePiece gives them the last ids and scores; by merges they come first."""
+    texts = [f"made {n}" for n in range(len(ORDER) - 30)] + [chr(0x4E00 + n) for n in range(30)]
+    path = write(
+        tmp_path / "m.gguf", stored(llama), texts=named(texts), tokenizer={"scores": SCORES}
+    )
+    order = open_model(str(path)).token_order()
+    assert order == (*ORDER[-30:], *ORDER[:-30])
+
+
+@pytest.mark.parametrize("key", ["tokens", "token_type", "merges", "scores"])
+def test_what_is_no_such_array_tells_nothing(key):
+    """Of another type, or no array at all."""
+    good = {"tokens": ["a", "b", "ab"], "token_type": [1, 1, 3], "scores": [-1.0, -2.0, -3.0]}
+    good["merges"] = ["b a"]
+    for odd in (3, "abc", [[3]], [None]):
+        model = GgufFile.__new__(GgufFile)
+        model._field = {f"tokenizer.ggml.{k}": v for k, v in {**good, key: odd}.items()}.get
+        without = GgufFile.__new__(GgufFile)
+        without._field = {f"tokenizer.ggml.{k}": v for k, v in good.items() if k != key}.get
+        assert model.tokenizer == without.tokenizer
+
+
+def test_texts_that_are_not_utf_8_are_refused(twin):
+    data, good = twin.read_bytes(), canonical(twin)
+    assert data.count(b"t77") == 1
+    twin.write_bytes(data.replace(b"t77", b"t\xff7"))
+    refused("the key tokenizer.ggml.tokens is malformed", twin)
+    twin.write_bytes(data)
+    assert same(canonical(twin), good)
+
+
 def test_a_real_model(monkeypatch):
     """SmolLM2-135M-Instruct, quantised by others, of which only little is dequantised."""
     total = 0
@@ -286,6 +364,7 @@ def test_a_real_model(monkeypatch):
     assert form.widths == (576, 576, 1536)
     assert form.token_ids.tolist() == list(range(49152 - 256, 49152))
     assert model.tokenizer_size() == 49152
+    assert model.token_order() == tuple(range(17, 49152))  # by its merges, as by its ids
     assert model.special_ids() == set(range(17))  # <|endoftext|> to the last of its chat marks
     layer = 2 * 576 + 576 * (2 * 576 + 2 * 192 + 2 * 1536)
     assert total == 256 * 576 + 2 * layer
