@@ -24,7 +24,7 @@ def model_options(command):
             click.option(
                 "--tokens",
                 type=click.Path(path_type=Path),
-                help="File of token ids sorted by rising frequency; default: the last ids.",
+                help="File of token ids sorted by rising frequency; default: the last learnt.",
             ),
             click.option("--count", default=4096, show_default=True, help="K: how many tokens."),
             click.option(

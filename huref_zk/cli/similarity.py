@@ -84,7 +84,7 @@ def setup_similarity(
 @click.option(
     "--tokens",
     type=click.Path(path_type=Path),
-    help="The file of token ids that both were committed with; default: the last ids.",
+    help="The file of token ids that both were committed with; default: the last learnt.",
 )
 @click.option(
     "--map",

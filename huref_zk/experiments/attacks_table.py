@@ -65,7 +65,7 @@ class Job:
         text = self.attack
         if self.strength is not None and strength is not None:
             text += f", {strength.keyword} {self.strength:g}"
-        return text + (", tokens not matched" if self.default_tokens else "")
+        return text + (", default tokens" if self.default_tokens else "")
 
 
 @dataclass(frozen=True)
