@@ -24,8 +24,9 @@ soundness-heavy: $(VENV)/.test
 	$(CONTAINED) $(BIN)/python -m pytest soundness --heavy
 
 soundness-table: $(VENV)/.test
-	$(CONTAINED) $(BIN)/python -m pytest soundness tests/chain --heavy --rows soundness/rows.json \
-	  --ignore tests/chain/test_real_llm.py
+	$(CONTAINED) $(BIN)/python -m pytest soundness tests/chain tests/opening/test_opening_check.py \
+	  tests/audit/test_audit_cheats.py tests/similarity_proof/test_similarity_refused.py \
+	  --ignore tests/chain/test_real_llm.py --heavy --rows soundness/rows.json
 	$(BIN)/python -m soundness.table
 
 # Coverage-guided, so many seconds for each parser of untrusted bytes.

@@ -26,17 +26,18 @@ class Seen:
 current = Seen()
 
 
-def kind(error: HurefError) -> str:
-    """Who refused: the verifier's step as a digit, else the class of error in a word."""
+def kind(error: HurefError, steps: tuple[str, ...] = ()) -> str:
+    """Who refused: the verifier's step as a digit, with its name in ``steps`` if given; else the
+    class of error in a word."""
     if isinstance(error, StepFailed):
-        return str(error.step)
+        return f"{error.step} {steps[error.step]}" if steps else str(error.step)
     if isinstance(error, InputError):
         return "input"
     return "environment" if isinstance(error, EnvironmentLacks) else type(error).__name__
 
 
-def note_refusal(error: HurefError) -> None:
-    current.refused[kind(error)] += 1
+def note_refusal(error: HurefError, steps: tuple[str, ...] = ()) -> None:
+    current.refused[kind(error, steps)] += 1
 
 
 def note_control() -> None:

@@ -211,7 +211,7 @@ def test_a_fabricated_run_passes_a_sample_but_not_all_positions(owner):
     assert step == 5 and "a is not the attention in layer 2" in message
 
 
-def test_mid_that_no_gate_gives(owner):
+def test_mid_that_no_gate_gives(owner, honest):
     def negative(up, rng):
         return rng.normal(size=up.shape)  # silu is never below -0.28
 
@@ -229,7 +229,7 @@ def test_attention_with_another_base_of_the_rotation(owner):
     assert step == 5 and "a is not the attention" in message
 
 
-def test_copies_of_a_kv_heads_keys(owner):
+def test_copies_of_a_kv_heads_keys(owner, honest):
     """The balance of one query head claimed to be another: its copy of the keys no longer fits."""
 
     def change(claims):

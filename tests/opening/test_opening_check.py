@@ -29,8 +29,10 @@ NONCE = bytes(range(32))
 
 
 @pytest.fixture(scope="module")
-def honest(opening_of) -> Opening:
-    return opening_of(ROWS)
+def honest(opening_of, small_commitment, opening_cache) -> Opening:
+    opening = opening_of(ROWS)
+    check_opening(opening, small_commitment.root_hex, opening_cache, True)
+    return opening
 
 
 @pytest.fixture
