@@ -3,13 +3,11 @@
 An entry holds a name, the fingerprint (the bytes of a `.hzf` file, similarity/saved.py), when it
 was added (UTC), a note, and the root of a commitment if one was given. Never weights.
 
-The file may come from anybody: it must have exactly our schema, so that no trigger or view of
-theirs runs here, and what its rows hold is parsed as strictly as a file.
+The file may come from anybody: what its rows hold is parsed as strictly as a file.
 """
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import datetime
 import re
@@ -20,16 +18,15 @@ from pathlib import Path
 
 from huref_zk.commit.commitment import Commitment
 from huref_zk.errors import InputError
+from huref_zk.registry_file import opened
 from huref_zk.similarity.compare import (
-    Comparison,
-    Side,
-    Sketched,
     Stage,
     compare,
     compare_sketched,
     same_tokens,
     sketch_over,
 )
+from huref_zk.similarity.comparison import Comparison, Side, Sketched
 from huref_zk.similarity.saved import (
     MAX_BYTES,
     Saved,
@@ -39,16 +36,7 @@ from huref_zk.similarity.saved import (
 )
 from huref_zk.similarity.tokens import ids_in
 
-SCHEMA_VERSION = 1
-APPLICATION_ID = 0x48524647
-"""SQLite's mark of whose file this is: "HRFG"."""
 MAX_NOTE = 1000
-WAIT_S = 30.0
-"""How long a writer waits for another one."""
-_SCHEMA = (
-    "CREATE TABLE entries (name TEXT PRIMARY KEY NOT NULL, added TEXT NOT NULL, "
-    "note TEXT NOT NULL, root TEXT, basis TEXT NOT NULL, fingerprint BLOB NOT NULL)"
-)
 _ADDED = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 _HEX64 = re.compile(r"[0-9a-f]{64}")
 
@@ -111,7 +99,7 @@ def add(
     blob = serialise_fingerprint(saved)
     now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
     row = (saved.name, now, note, root, saved.basis, blob)
-    with _opened(path, create=True) as db:
+    with opened(path, create=True) as db:
         _refuse_taken(db, saved.name, replace)
         db.execute("INSERT OR REPLACE INTO entries VALUES (?, ?, ?, ?, ?, ?)", row)
     return Entry(now, note, root, saved)
@@ -121,7 +109,7 @@ def check_free(path: Path, name: str, replace: bool) -> None:
     """InputError now, and not after minutes of work, when `add` would refuse the name."""
     check_name(name)
     if path.exists():
-        with _opened(path) as db:
+        with opened(path) as db:
             _refuse_taken(db, name, replace)
 
 
@@ -158,7 +146,7 @@ def entry(path: Path, name: str) -> Entry:
 
 def remove(path: Path, name: str) -> None:
     """Remove an entry. InputError when there is none of that name."""
-    with _opened(path, write=True) as db:
+    with opened(path, write=True) as db:
         if db.execute("DELETE FROM entries WHERE name = ?", (name,)).rowcount != 1:
             raise InputError(f"the registry {path} has no entry {name!r}")
 
@@ -215,12 +203,12 @@ def _sketch(side: Side, saved: Saved, stage: Stage | None) -> Sketched | None:
 
 
 def _names(path: Path, order: str) -> list[str]:
-    with _opened(path) as db:
+    with opened(path) as db:
         return [_text(row[0]) for row in db.execute(f"SELECT name FROM entries ORDER BY {order}")]
 
 
 def _read(path: Path, name: str) -> Entry | None:
-    with _opened(path) as db:
+    with opened(path) as db:
         query = "SELECT length(fingerprint) FROM entries WHERE name = ?"
         length = db.execute(query, (name,)).fetchone()
         if length is None:
@@ -259,63 +247,6 @@ def _text(value) -> str:
 def _refuse_taken(db: sqlite3.Connection, name: str, replace: bool) -> None:
     if not replace and db.execute("SELECT 1 FROM entries WHERE name = ?", (name,)).fetchone():
         raise InputError(f"the registry has an entry {name!r} already; --replace overwrites it")
-
-
-@contextlib.contextmanager
-def _opened(path: Path, *, write: bool = False, create: bool = False):
-    """The registry's connection, in one transaction: all of the body happens, or nothing of it.
-
-    InputError for every failure of SQLite and every file that is not a registry of this version.
-    """
-    if not path.is_file():
-        if path.exists():
-            raise InputError(f"{path} is no file, so not a registry")
-        if not create:
-            raise InputError(f"there is no registry {path}; `registry add` makes one")
-        path.parent.mkdir(parents=True, exist_ok=True)
-    mode = "rwc" if create else "rw"  # of a file that may not be written, SQLite can still read
-    uri = f"{path.absolute().as_uri()}?mode={mode}"
-    try:
-        db = sqlite3.connect(uri, uri=True, timeout=WAIT_S, isolation_level=None)
-        with contextlib.closing(db):
-            db.execute("PRAGMA trusted_schema = OFF")
-            db.execute("PRAGMA cell_size_check = ON")
-            db.execute("BEGIN IMMEDIATE" if write or create else "BEGIN")
-            try:
-                _check_schema(db, path, create)
-                yield db
-                db.execute("COMMIT")
-            except BaseException:
-                if db.in_transaction:
-                    db.execute("ROLLBACK")
-                raise
-    except sqlite3.Error as error:
-        raise InputError(f"{path} cannot be used as a registry: {error}") from None
-
-
-def _check_schema(db: sqlite3.Connection, path: Path, create: bool) -> None:
-    (version,), (owner,) = (
-        db.execute(f"PRAGMA {pragma}").fetchone() for pragma in ("user_version", "application_id")
-    )
-    schema = db.execute("SELECT type, name, tbl_name, sql FROM sqlite_master").fetchall()
-    if create and (version, owner, schema) == (0, 0, []):
-        db.execute(_SCHEMA)
-        db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-        db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        return
-    if owner != APPLICATION_ID:
-        raise InputError(f"{path} is a SQLite file, but no registry of this program")
-    if version != SCHEMA_VERSION:
-        raise InputError(
-            f"the registry {path} has version {version}, this program reads {SCHEMA_VERSION}; "
-            "use the release that made it"
-        )
-    expected = {
-        ("table", "entries", "entries", _SCHEMA),
-        ("index", "sqlite_autoindex_entries_1", "entries", None),
-    }
-    if len(schema) != len(expected) or set(schema) != expected:
-        raise InputError(f"the registry {path} does not have the tables that it must have")
 
 
 def named(saved: Saved, name: str | None) -> Saved:

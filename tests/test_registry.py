@@ -18,7 +18,7 @@ import pytest
 from random_llm import llama
 from saved_fingerprints import TOKENS, near, random_fingerprint
 
-from huref_zk import registry
+from huref_zk import registry, registry_file
 from huref_zk.errors import InputError
 from huref_zk.similarity import compare as compare_module
 from huref_zk.similarity.compare import Side, compare, open_side
@@ -179,11 +179,11 @@ def test_notes_are_one_printable_line(db, note):
 def test_a_failure_within_a_transaction_leaves_nothing(db, monkeypatch):
     registry.add(db, random_fingerprint("a"))
     before = db.read_bytes()
-    with pytest.raises(RuntimeError), registry._opened(db, write=True) as connection:
+    with pytest.raises(RuntimeError), registry_file.opened(db, write=True) as connection:
         connection.execute("DELETE FROM entries")
         raise RuntimeError("cut off")
     assert db.read_bytes() == before
-    with registry._opened(db, write=True) as connection:
+    with registry_file.opened(db, write=True) as connection:
         connection.execute("DELETE FROM entries")
     assert list(registry.entries(db)) == []
 
@@ -210,13 +210,13 @@ def test_two_writers_at_once_lose_nothing(db, request):
 
 def test_a_writer_waits_for_the_other_and_not_for_ever(db, monkeypatch):
     registry.add(db, random_fingerprint("a"))
-    monkeypatch.setattr(registry, "WAIT_S", 0.05)
+    monkeypatch.setattr(registry_file, "WAIT_S", 0.05)
     holder = sqlite3.connect(db, isolation_level=None, check_same_thread=False)
     holder.execute("BEGIN IMMEDIATE")
     with pytest.raises(InputError, match="locked"):
         registry.add(db, random_fingerprint("b"))
     assert registry.entry(db, "a").name == "a"  # readers do not wait
-    monkeypatch.setattr(registry, "WAIT_S", 30.0)
+    monkeypatch.setattr(registry_file, "WAIT_S", 30.0)
     timer = threading.Timer(0.3, lambda: holder.execute("COMMIT"))
     timer.start()
     registry.add(db, random_fingerprint("b"))

@@ -13,24 +13,22 @@ Steps 4 and 5, and the shuffles of 2, need the weights; of saved fingerprints th
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 
-from huref_zk.canonical import Dimensions, dimensions
 from huref_zk.errors import InputError
-from huref_zk.families import Family, family_for
 from huref_zk.load import open_model
-from huref_zk.load.model import Model
+from huref_zk.similarity.comparison import Comparison, LayerIcs, Side, Sketched
 from huref_zk.similarity.layers import (
     Opened,
+    Progress,
     layer_ics,
     layer_sketches,
     matched_score,
     rows_of,
 )
-from huref_zk.similarity.null import Null, Verdict, fit, judge
+from huref_zk.similarity.null import Null, fit, judge
 from huref_zk.similarity.parameters import parameter_cosine
 from huref_zk.similarity.saved import Saved, read_fingerprint
 from huref_zk.similarity.tokens import MISSING, common_tokens, ids_in
@@ -39,105 +37,10 @@ from huref_zk.sketch import PUBLIC_SEED
 
 SHUFFLES = 32
 EXACT_LAYERS = 2
-TERM_NAMES = ("qk", "vo", "ffn")
 REARRANGED = 0.1
 """Training moves the maps, products of parameters, further than the parameters: ICS below PCS. A
 matched score above PCS by this much means that somebody rearranged the parameters."""
-
 Stage = Callable[[str, int, int], None]
-
-
-@dataclass(frozen=True)
-class Side:
-    """One of the two: an opened model, with a map file if it needs one to be read, or a saved
-    fingerprint."""
-
-    name: str
-    model: Model | None
-    saved: Saved | None
-    map_file: Path | None = None
-
-    def sizes(self) -> tuple[Family, Dimensions]:
-        """Family and sizes of the model. Raises InputError where it cannot be read."""
-        assert self.model is not None
-        family = family_for(self.model, self.map_file)
-        return family, dimensions(self.model, family)
-
-
-@dataclass(frozen=True)
-class Sketched:
-    """A model sketched over the tokens of a saved fingerprint of this basis. maps, shuffled: as
-    layers.layer_sketches; found: how many of the tokens the model has, "text" or "number" by."""
-
-    basis: str
-    maps: np.ndarray
-    shuffled: np.ndarray
-    found: int
-    by: str
-
-
-@dataclass(frozen=True)
-class LayerIcs:
-    """ICS of one matched pair of layers (numbers in a and b), in the order of TERM_NAMES."""
-
-    a: int
-    b: int
-    terms: tuple[float, float, float]
-
-    @property
-    def mean(self) -> float:
-        return sum(self.terms) / 3
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """score: see layers.matched_score; matrix: float64 (n, m, 3), sketched ICS of every two layers;
-    variants: ICS of the last two matched layers, "matched" as in the matrix, and of models exact by
-    variant and "sketch", as the published fingerprint (p = 16) has it; pcs: None
-    when it has no meaning; shuffled: the null of shuffled tokens, None without a model to shuffle;
-    tokens: how many, and whether they were found by "text" or "number"."""
-
-    a: str
-    b: str
-    tokens: int
-    tokens_by: str
-    score: float
-    pairs: tuple[tuple[int, int], ...]
-    matrix: np.ndarray
-    variants: dict[str, tuple[LayerIcs, ...]]
-    pcs: float | None
-    rearranged: bool
-    shuffled: Null | None
-    verdict: Verdict
-
-    def overall(self, variant: str) -> float | None:
-        """Mean ICS of a variant, None where it was not computed or nothing matched."""
-        rows = self.variants.get(variant, ())
-        return sum(row.mean for row in rows) / len(rows) if rows else None
-
-    def describe(self) -> dict:
-        """Everything but the matrix, for JSON."""
-        return {
-            "a": self.a,
-            "b": self.b,
-            "tokens": {"count": self.tokens, "by": self.tokens_by},
-            "score": self.score,
-            "matched_layers": [list(pair) for pair in self.pairs],
-            "ics": {
-                name: {
-                    "overall": self.overall(name),
-                    "layers": [
-                        {"a": r.a, "b": r.b, **dict(zip(TERM_NAMES, r.terms, strict=True))}
-                        for r in rows
-                    ],
-                }
-                for name, rows in self.variants.items()
-            },
-            "pcs": self.pcs,
-            "rearranged": self.rearranged,
-            "shuffled": None if self.shuffled is None else asdict(self.shuffled),
-            "verdict": asdict(self.verdict),
-        }
 
 
 def open_side(
@@ -158,7 +61,7 @@ def open_side(
 def compare(a: Side, b: Side, stage: Stage | None = None) -> Comparison:
     """Compare two sides. ``stage`` hears (what, done, total). InputError when they cannot be."""
     if a.model is None and b.model is not None:
-        return _mirrored(compare(b, a, stage))
+        return compare(b, a, stage).mirrored()
     if a.model is None:
         return _of_saved(a, b)
     if b.model is None:
@@ -184,13 +87,15 @@ def _of_models(a: Side, b: Side, stage: Stage | None) -> Comparison:
     score, pairs = matched_score(matrix)
     sides = ((a.model, family_a, dims_a, ids_a), (b.model, family_b, dims_b, ids_b))
     last = pairs[-EXACT_LAYERS:]
+    del left, right
+    _tell(stage, "exact ICS", 0, 1)
     variants = {
         "matched": _matched(matrix, last),
         "sketch": _rows(last, sketched_ics(*sides, last)),
     }
-    for done, variant in enumerate(VARIANTS):
-        _tell(stage, "exact ICS", done, len(VARIANTS))
-        variants[variant] = _rows(last, exact_ics(*sides, last, variant))
+    for n, variant in enumerate(VARIANTS):
+        heard = _part(_of(stage, "exact ICS"), n, len(VARIANTS))
+        variants[variant] = _rows(last, exact_ics(*sides, last, variant, heard))
     pcs = parameter_cosine(*sides, pairs, _of(stage, "parameters"))
     return _conclude(a, b, len(ids_a), by, matrix, score, pairs, variants, pcs, _null(x, shuffled))
 
@@ -306,25 +211,13 @@ def _shuffles(count: int) -> np.ndarray:
     return np.array([rng.permutation(count) for _ in range(SHUFFLES)])
 
 
-def _mirrored(c: Comparison) -> Comparison:
-    """The same comparison with a and b in the other places."""
-    return Comparison(
-        **{
-            **vars(c),
-            "a": c.b,
-            "b": c.a,
-            "pairs": tuple((j, i) for i, j in c.pairs),
-            "matrix": c.matrix.swapaxes(0, 1),
-            "variants": {
-                name: tuple(LayerIcs(r.b, r.a, r.terms) for r in rows)
-                for name, rows in c.variants.items()
-            },
-        }
-    )
-
-
-def _of(stage: Stage | None, what: str) -> Callable[[int, int], None]:
+def _of(stage: Stage | None, what: str) -> Progress:
     return lambda done, total: _tell(stage, what, done, total)
+
+
+def _part(heard: Progress, n: int, count: int) -> Progress:
+    """Progress of the n-th of ``count`` equal parts, as that of the whole."""
+    return lambda done, total: heard(n * total + done, count * total)
 
 
 def _tell(stage: Stage | None, what: str, done: int, total: int) -> None:

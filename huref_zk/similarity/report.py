@@ -13,7 +13,7 @@ import numpy as np
 from huref_zk import __version__
 from huref_zk.container import write_atomically
 from huref_zk.paths import DATA
-from huref_zk.similarity.compare import TERM_NAMES, Comparison
+from huref_zk.similarity.comparison import TERM_NAMES, Comparison
 from huref_zk.similarity.drawings import data_uri, heat_map, null_plot, scale
 from huref_zk.similarity.null import unrelated_pairs, unrelated_table
 from huref_zk.similarity.words import (

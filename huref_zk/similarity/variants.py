@@ -4,13 +4,18 @@
     official    the authors' terms (HuRef section 4.2 and program): no norm folded in, E as it is, a
                 gated FFN's term from (Wgate * Wup) entry by entry; each map standardised
 
-A term is E W E^T with a core W = U V^T (d x d), so inner products of two models' maps need no K x K
-matrix: <E W E^T, E' W' E'^T> = tr(W^T G W' G^T) with G = E^T E'.
+With c the constant unit vector over the tokens and E = c r + E0, c E0 = 0, a map is
+
+    E W E^T = [c E0] S [c E0]^T     with S = [r; I] W [r; I]^T
+    <E W E^T, F X F^T> = <S, G T G^T>     with T that of F and X, G = diag(1, E0^T F0)
+
+and standardising a map takes off the first entry of S, so a cosine needs no K x K matrix. Where
+K <= d those are cheaper: S = [r; E0] W [r; E0]^T, and G is the identity.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -23,24 +28,31 @@ from huref_zk.sketch import PUBLIC_SEED, SIDES, ics_maps, signs
 
 VARIANTS = ("canonical", "official")
 SKETCH_P = 16
+TERMS = 3
+SINGLE_FROM = 1024
+"""Hidden size from which float32 is used, at half the cost. Its rounding moves a cosine by 1e-7 on
+SmolLM2."""
+Subject = tuple[Model, Family, Dimensions, np.ndarray]
+"""A model, its family and sizes, and the ids of the K tokens, int64 (K,)."""
+Progress = Callable[[int, int], None]
 
 
-def cores(
+def factors(
     model: Model, family: Family, dims: Dimensions, i: int, variant: str
-) -> Iterator[np.ndarray]:
-    """W of the terms a, b, f of layer i: float64 (d, d), one at a time. See the module."""
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """(U, V), float32 (d, H), of the terms a, b, f of layer i, one at a time. See the module."""
     if variant == "canonical":
         U, V, widths = layer_pair(model, family, dims, i)
         start = 0
         for width in widths:
-            block = slice(start, start + width)
-            yield U[:, block].astype(np.float64) @ V[:, block].astype(np.float64).T
+            yield U[:, start : start + width], V[:, start : start + width]
             start += width
         return
     layer = read_layer(model, family, dims, i)
+    yield layer.q.T, layer.k.T
+    yield layer.v.T, layer.o
     up = layer.up if layer.gate is None else layer.gate * layer.up
-    for left, right in ((layer.q.T, layer.k), (layer.v.T, layer.o.T), (up.T, layer.down.T)):
-        yield left.astype(np.float64) @ right.astype(np.float64)
+    yield up.T, layer.down
 
 
 def variant_rows(model: Model, family: Family, ids: np.ndarray, variant: str) -> np.ndarray:
@@ -63,7 +75,11 @@ def variant_maps(
     family = family or family_for(model)
     E = variant_rows(model, family, ids, variant)
     return np.array(
-        [E @ W @ E.T for i in layer_ids for W in cores(model, family, dims, i, variant)]
+        [
+            E @ (U.astype(np.float64) @ V.astype(np.float64).T) @ E.T
+            for i in layer_ids
+            for U, V in factors(model, family, dims, i, variant)
+        ]
     )
 
 
@@ -71,60 +87,95 @@ def ics_of(x: np.ndarray, y: np.ndarray, variant: str) -> np.ndarray:
     """ICS of each pair of maps, float64 (n,), from variant_maps. official standardises each map."""
     if variant == "official":
         x, y = (m - m.mean(axis=(1, 2), keepdims=True) for m in (x, y))
-    dot = np.einsum("nab,nab->n", x, y)
-    norms = np.sqrt(np.einsum("nab,nab->n", x, x) * np.einsum("nab,nab->n", y, y))
-    return np.divide(dot, norms, out=np.zeros_like(dot), where=norms > 0)
+    return ics_maps(x, y)
 
 
 def exact_ics(
-    a: tuple[Model, Family, Dimensions, np.ndarray],
-    b: tuple[Model, Family, Dimensions, np.ndarray],
+    a: Subject,
+    b: Subject,
     pairs: tuple[tuple[int, int], ...],
     variant: str,
+    progress: Progress | None = None,
 ) -> np.ndarray:
     """ICS over all K tokens of matched layers, float64 (pairs, 3), terms a, b, f.
 
-    a, b: (model, family, sizes, token ids int64 (K,)); no K x K matrix is made. As ics_of on
-    variant_maps, up to rounding.
+    As ics_of on variant_maps, up to rounding. One layer is held at a time; ``progress`` hears of
+    every term of either model.
     """
     if variant not in VARIANTS:
         raise InputError(f"{variant!r} is no variant; known: {', '.join(VARIANTS)}")
-    E, F = (variant_rows(m, f, ids, variant) for m, f, _, ids in (a, b))
-    grams = {"ab": E.T @ F, "aa": E.T @ E, "bb": F.T @ F}
-    sums = (E.sum(axis=0), F.sum(axis=0))
-    # official takes the mean of all K^2 entries off a map: <M - m, N - n> = <M, N> - K^2 m n.
-    entries = float(len(E)) ** 2 if variant == "official" else 0.0
-    out = np.zeros((len(pairs), 3))
+    d = max(a[2].hidden, b[2].hidden)
+    dtype = np.float32 if d >= SINGLE_FROM else np.float64
+    rows_a, rows_b = (_split(variant_rows(m, f, ids, variant), dtype) for m, f, _, ids in (a, b))
+    grams: dict[str, np.ndarray] = {}
+    if len(rows_a) - 1 > d:
+        E, F = rows_a[1:], rows_b[1:]
+        grams = {"ab": E.T @ F, "aa": E.T @ E, "bb": F.T @ F}
+    done = 0
+
+    def terms(subject: Subject, i: int, rows: np.ndarray) -> Iterator[np.ndarray]:
+        nonlocal done
+        for U, V in factors(*subject[:3], i, variant):
+            yield _seen(rows, U, V, not grams)
+            done += 1
+            if progress is not None:
+                progress(done, 2 * TERMS * len(pairs))
+
+    out = np.zeros((len(pairs), TERMS))
     for row, (i, j) in enumerate(pairs):
-        terms = zip(cores(*a[:3], i, variant), cores(*b[:3], j, variant), strict=True)
-        for term, (W, X) in enumerate(terms):
-            means = (sums[0] @ W @ sums[0], sums[1] @ X @ sums[1])  # K^2 times a map's mean
-            dot = _inner(W, grams["ab"], X)
-            norms = [_inner(W, grams["aa"], W), _inner(X, grams["bb"], X)]
-            if entries:
-                dot -= means[0] * means[1] / entries
-                norms = [n - m * m / entries for n, m in zip(norms, means, strict=True)]
+        found = list(terms(a, i, rows_a))
+        for term, T in enumerate(terms(b, j, rows_b)):
+            S = found[term]
+            norms = [_inner(S, S, grams.get("aa")), _inner(T, T, grams.get("bb"))]
             if min(norms) > 0:
-                out[row, term] = dot / np.sqrt(norms[0] * norms[1])
+                out[row, term] = _inner(S, T, grams.get("ab")) / np.sqrt(norms[0] * norms[1])
     return out
 
 
-def sketched_ics(
-    a: tuple[Model, Family, Dimensions, np.ndarray],
-    b: tuple[Model, Family, Dimensions, np.ndarray],
-    pairs: tuple[tuple[int, int], ...],
-) -> np.ndarray:
+def sketched_ics(a: Subject, b: Subject, pairs: tuple[tuple[int, int], ...]) -> np.ndarray:
     """ICS of matched layers as the published fingerprint sees them (public seed, p = 16), float64
     (pairs, 3)."""
-    signed = [signs(PUBLIC_SEED, side, SKETCH_P, len(a[3])).astype(np.float64) for side in SIDES]
 
-    def maps(side: tuple[Model, Family, Dimensions, np.ndarray], i: int) -> np.ndarray:
-        left, right = (s @ embed(*side[:2], side[3]) for s in signed)
-        return np.array([left @ W @ right.T for W in cores(*side[:3], i, "canonical")])
+    def maps(side: Subject, layers: list[int]) -> Iterator[np.ndarray]:
+        model, family, dims, ids = side
+        E = embed(model, family, ids).astype(np.float64)
+        left, right = (signs(PUBLIC_SEED, s, SKETCH_P, len(E)) @ E for s in SIDES)
+        for i in layers:
+            terms = factors(model, family, dims, i, "canonical")
+            yield np.array([(left @ U) @ (right @ V).T for U, V in terms])
 
-    return np.array([ics_maps(maps(a, i), maps(b, j)) for i, j in pairs]).reshape(-1, 3)
+    of_a, of_b = ((side, [pair[n] for pair in pairs]) for n, side in enumerate((a, b)))
+    found = [ics_maps(x, y) for x, y in zip(maps(*of_a), maps(*of_b), strict=True)]
+    return np.array(found).reshape(-1, TERMS)
 
 
-def _inner(W: np.ndarray, gram: np.ndarray, X: np.ndarray) -> float:
-    """tr(W^T G X G^T)."""
-    return float(np.einsum("ij,ij->", W, gram @ X @ gram.T))
+def _split(E: np.ndarray, dtype: type) -> np.ndarray:
+    """[r; E0] of the module's text, (1 + K, d), up to one common factor."""
+    E = _scaled(E)
+    mean = E.mean(axis=0)
+    return np.vstack([mean * np.sqrt(len(E)), E - mean]).astype(dtype)
+
+
+def _seen(rows: np.ndarray, U: np.ndarray, V: np.ndarray, whole: bool) -> np.ndarray:
+    """S of W = U V^T, standardised, up to a positive factor; whole: with E0, not the identity."""
+    U, V = (_scaled(W).astype(rows.dtype, copy=False) for W in (U, V))
+    if whole:
+        S = np.linalg.multi_dot([rows, U, V.T, rows.T])  # in the cheapest order
+    else:
+        S = np.vstack([rows[:1] @ U, U]) @ np.vstack([rows[:1] @ V, V]).T
+    S[0, 0] = 0
+    return S
+
+
+def _inner(S: np.ndarray, T: np.ndarray, gram: np.ndarray | None) -> float:
+    """<S, G T G^T> with G = diag(1, gram), or the identity for None."""
+    if gram is not None:
+        left = np.vstack([T[:1], gram @ T[1:]])
+        T = np.hstack([left[:, :1], left[:, 1:] @ gram.T])
+    return float(np.einsum("ij,ij->", S, T, dtype=np.float64))
+
+
+def _scaled(W: np.ndarray) -> np.ndarray:
+    """Largest entry 1: a cosine does not see it, and products then stay within float32."""
+    most = max(W.max(), -W.min())
+    return W / most if most > 0 else W

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from huref_zk.similarity.compare import Comparison
+from huref_zk.similarity.comparison import Comparison
 
 VERDICTS = {
     "related": "statistically consistent with common descent",
