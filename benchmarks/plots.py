@@ -11,11 +11,14 @@ import csv
 from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import matplotlib
 import numpy as np
 
+from benchmarks.end_to_end import smollm2
 from benchmarks.telling import draw, relative
+from huref_zk.attacks import attack, read_checkpoint, write_checkpoint
 from huref_zk.fingerprint import fingerprint_vector, prepare, sketch_of
 from huref_zk.render import load_generator, render
 from huref_zk.render.image import contact_sheet, write_png
@@ -85,6 +88,32 @@ def family_sheet() -> Path:
     return save_sheet("family_sheet.png", pictures, labels, 3)
 
 
+def llm_sheet() -> Path:
+    """A real LLM, what was made of it, and a stranger, each with its ICS to it.
+
+    Needs the models that `huref-zk experiment derivations` leaves in docs/results/models.
+    """
+    made = ROOT / "docs" / "results" / "models"
+    with TemporaryDirectory() as name:
+        rewritten = Path(name) / "rewritten"
+        whole = read_checkpoint(str(made / "smollm2"))
+        write_checkpoint(rewritten, attack("everything", whole, seed=1))
+        models = {
+            "SmolLM2-135M": smollm2(),
+            "fine-tuned": made / "smollm2-sft",
+            "4 bits": made / "smollm2-int4",
+            "half pruned": made / "smollm2-gblm-50",
+            "rearranged": rewritten,
+            "stranger": "demo-base",
+        }
+        prepared = {label: prepare(str(model)) for label, model in models.items()}
+    sketches = {label: sketch_of(p, PUBLIC_SEED) for label, p in prepared.items()}
+    generator = load_generator()
+    pictures = [render(fingerprint_vector(p, PUBLIC_SEED), generator) for p in prepared.values()]
+    labels = [f"{n} ({ics(sketches['SmolLM2-135M'], s):.2f})" for n, s in sketches.items()]
+    return save_sheet("llm_sheet.png", pictures, labels, 6)
+
+
 def generator_loss() -> Path:
     """The generator's distance to the renderer while it was trained, by resolution."""
     rows: dict[str, list[tuple[float, float]]] = defaultdict(list)
@@ -116,7 +145,10 @@ def save(figure: plt.Figure, name: str) -> Path:
 
 PLOTS: dict[str, Callable[[], Path]] = {
     plot.__name__: plot
-    for plot in (family_loss, family_sheet, generator_loss, generator_sheet, relatives_sheet)
+    for plot in (
+        *(family_loss, family_sheet, llm_sheet),
+        *(generator_loss, generator_sheet, relatives_sheet),
+    )
 }
 
 
