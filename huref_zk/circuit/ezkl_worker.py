@@ -7,11 +7,13 @@ line on stdout, {"ok": result} or {"error": text}; anything else means that the 
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import sys
 
 CALLS = ("compile_circuit", "gen_settings", "gen_witness", "prove", "setup", "verify")
+COROUTINES = ("create_evm_vka",)
 
 
 def main() -> None:
@@ -26,7 +28,7 @@ def main() -> None:
     import ezkl
 
     arguments = job["arguments"]
-    if job["call"] not in CALLS:
+    if job["call"] not in CALLS + COROUTINES:
         raise SystemExit(f"unknown call {job['call']}")
     if "py_run_args" in arguments:
         run_args = ezkl.PyRunArgs()
@@ -34,12 +36,21 @@ def main() -> None:
             setattr(run_args, name, tuple(value) if isinstance(value, list) else value)
         arguments["py_run_args"] = run_args
     try:
-        result = getattr(ezkl, job["call"])(**arguments)
+        call = getattr(ezkl, job["call"])
+        if job["call"] in COROUTINES:
+            result = asyncio.run(_awaited(call, arguments))
+        else:
+            result = call(**arguments)
         text = {"ok": result if isinstance(result, (bool, str, int)) else True}
     except BaseException as e:  # pyo3 raises PanicException, which is no Exception
         text = {"error": f"{type(e).__name__}: {e}"}
     answer.write(json.dumps(text) + "\n")
     answer.flush()
+
+
+async def _awaited(call, arguments: dict):
+    """ezkl makes its coroutines only where a loop is running."""
+    return await call(**arguments)
 
 
 if __name__ == "__main__":

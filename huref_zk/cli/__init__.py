@@ -21,6 +21,7 @@ COMMANDS = {
     "verify": ("huref_zk.cli.verifier", "verify"),
     "challenge": ("huref_zk.cli.verifier", "challenge"),
     "inspect": ("huref_zk.cli.verifier", "inspect"),
+    "evm-verifier": ("huref_zk.cli.evm", "evm_verifier"),
     "render": ("huref_zk.cli.image", "render"),
     "sheet": ("huref_zk.cli.image", "sheet"),
     "srs": ("huref_zk.cli.srs", "srs"),

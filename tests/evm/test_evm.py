@@ -1,0 +1,283 @@
+"""The contract on a local Ethereum machine: it takes honest proofs, and only them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+
+import build_contract
+import pytest
+from click.testing import CliRunner
+
+from huref_zk.circuit.keys import verifying_keys
+from huref_zk.circuit.runner import EzklFailed
+from huref_zk.circuit.shape import shape_for
+from huref_zk.cli import main
+from huref_zk.commit.srs import find_srs
+from huref_zk.evm import contract
+from huref_zk.evm.keccak import RATE, keccak256
+
+COMPILED = json.loads(build_contract.FIXTURE.read_text())
+ACCOUNT = "0x" + "11" * 20
+VERIFY = keccak256(b"verifyProof(bytes,uint256[],bytes32[])")[:4]
+REGISTER = keccak256(b"registerVka(bytes32[])")[:4]
+
+
+class Machine:
+    """An Ethereum machine with the limits of the main network."""
+
+    def __init__(self) -> None:
+        revm = pytest.importorskip("pyrevm")
+        self.evm = revm.EVM(spec_id="CANCUN")
+        self.evm.set_balance(ACCOUNT, 10**20)
+
+    def deploy(self, name: str, argument: bytes = b"") -> str:
+        return self.evm.deploy(ACCOUNT, bytes.fromhex(COMPILED[name]["creation"]) + argument)
+
+    def call(self, address: str, data: bytes) -> bytes | None:
+        """What the contract returns; None if it reverts."""
+        try:
+            return self.evm.message_call(ACCOUNT, address, calldata=data)
+        except RuntimeError as e:
+            assert "Revert" in str(e), e
+            return None
+
+    @property
+    def gas(self) -> int:
+        return self.evm.result.gas_used
+
+
+@pytest.fixture(scope="module")
+def words(chain) -> bytes:
+    return contract.key_words(chain.keys, chain.srs)
+
+
+@pytest.fixture
+def deployed(words):
+    """(machine, address) of the contract for the chain's circuit."""
+    machine = Machine()
+    return machine, machine.deploy("HurefCircuit", contract.key_digest(words))
+
+
+def word(value: int) -> bytes:
+    return value.to_bytes(32, "big")
+
+
+def changed(data: bytes, place: int) -> bytes:
+    return data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :]
+
+
+# --- what is deployed ----------------------------------------------------------------------------
+
+
+def test_the_compiled_source_is_the_one_that_is_written():
+    assert COMPILED["source"] == hashlib.sha256(contract.source().encode()).hexdigest()
+    assert contract.source().count("SPDX-License-Identifier") == 1
+
+
+@pytest.mark.skipif(shutil.which("solc") is None, reason="no solc on the PATH")
+def test_the_compiler_gives_the_same_code():
+    if build_contract.version() != COMPILED["solc"]:
+        pytest.skip(f"compiled with solc {COMPILED['solc']}")
+    assert build_contract.compiled() == COMPILED
+
+
+WRITE = """
+import asyncio, sys, ezkl
+vk, settings, out, srs = sys.argv[1:]
+async def write():
+    try:
+        await ezkl.create_evm_verifier(vk, settings, out, out + ".abi", srs, True)
+    except RuntimeError as error:  # the ABI, which is made last, needs a compiler
+        assert "svm" in str(error), error
+asyncio.run(write())
+"""
+
+
+def test_ezkl_writes_the_contract_that_is_shipped(chain, tmp_path):
+    out = tmp_path / "theirs.sol"
+    files = (chain.keys.vk, chain.keys.settings, out, chain.srs.path)
+    nowhere = dict.fromkeys(("HTTPS_PROXY", "https_proxy", "ALL_PROXY"), "http://127.0.0.1:9")
+    line = [sys.executable, "-c", WRITE, *map(str, files)]
+    environment = {**os.environ, **nowhere, "HOME": str(tmp_path), "EZKL_REPO_PATH": str(tmp_path)}
+    done = subprocess.run(
+        line, env=environment, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert out.exists(), done.stderr[-2000:]
+    body = out.read_text().partition("\n")[2]
+    assert contract.source().startswith(contract.LICENCE + body + "\n")
+
+
+# --- proofs --------------------------------------------------------------------------------------
+
+
+def test_an_honest_proof_is_accepted_and_named(chain, words, deployed):
+    machine, address = deployed
+    call = contract.calldata(chain.bundle, words)
+    rows, v = contract.digests(chain.bundle)
+    for logs in (2, 1):  # the first call registers the key
+        assert machine.call(address, call) == rows
+        assert len(machine.evm.result.logs) == logs
+        event = machine.evm.result.logs[-1]
+        topics = [bytes.fromhex(topic.removeprefix("0x")) for topic in event.topics]
+        assert topics == [keccak256(b"Proven(bytes32,bytes32)"), rows, v]
+    assert 4_000_000 < machine.gas < 8_000_000  # docs/evm.md says which
+
+
+def test_the_figures_of_the_page(words, deployed, chain):
+    """Within a hundredth: what the proof's bytes cost depends on how many are zero."""
+    page = (build_contract.FIXTURE.parents[3] / "docs" / "evm.md").read_text()
+    machine, address = deployed
+    told = [machine.gas]
+    for _ in range(2):
+        assert machine.call(address, contract.calldata(chain.bundle, words)) is not None
+        told.append(machine.gas)
+    rows = [line for line in page.splitlines() if line.startswith("| ") and " gas |" in line]
+    written = [int(row.split("|")[2].replace("gas", "").replace(",", "")) for row in rows]
+    assert written == pytest.approx(told, rel=0.01)
+
+
+def test_false_proofs_are_refused(chain, words, deployed):
+    machine, address = deployed
+    honest = contract.calldata(chain.bundle, words)
+    proof, v = chain.bundle.proof, chain.bundle.v
+    assert machine.call(address, honest) is not None
+    places = {
+        "a row commitment's x": 40,
+        "another commitment": 64 * 33 + 5,
+        "an evaluation": len(proof) - 2000,
+        "the last point": len(proof) - 1,
+    }
+    false = {what: replace(chain.bundle, proof=changed(proof, i)) for what, i in places.items()}
+    false["two rows exchanged"] = replace(
+        chain.bundle, proof=proof[64:128] + proof[:64] + proof[128:]
+    )
+    false["v by one"] = replace(chain.bundle, v=(v[0] + 1, *v[1:]))
+    false["v cut"] = replace(chain.bundle, v=v[:-1])
+    false["the proof cut"] = replace(chain.bundle, proof=proof[:-32])
+    for what, bundle in false.items():
+        assert machine.call(address, contract.calldata(bundle, words)) is None, what
+    assert machine.call(address, honest) is not None
+    longer = replace(chain.bundle, proof=proof + bytes(32))  # what follows a proof is ignored
+    assert machine.call(address, contract.calldata(longer, words)) == contract.digests(longer)[0]
+
+
+def test_a_number_is_written_in_one_way(chain, words, deployed):
+    """v + r stands for the same element of the field, but is another call's argument."""
+    machine, address = deployed
+    honest = contract.calldata(chain.bundle, words)
+    first = word(chain.bundle.v[0] % contract.R)
+    start = honest.index(first, 4 + 96 + len(chain.bundle.proof))
+    number = word(chain.bundle.v[0] % contract.R + contract.R)
+    assert machine.call(address, honest[:start] + number + honest[start + 32 :]) is None
+    assert machine.call(address, honest[:start] + first + honest[start + 32 :]) is not None
+
+
+def test_another_proof_is_no_proof_of_this_vector(chain, stranger, words, deployed):
+    machine, address = deployed
+    for bundle in (chain.bundle, stranger.bundle):
+        assert machine.call(address, contract.calldata(bundle, words)) is not None
+    mixed = replace(chain.bundle, v=stranger.bundle.v)
+    assert machine.call(address, contract.calldata(mixed, words)) is None
+
+
+def test_only_the_key_that_it_was_deployed_for(chain, words, deployed):
+    """A changed key is refused before it is registered and after; so is a contract for another."""
+    machine, address = deployed
+    other = changed(words, len(words) - 40)
+    for _ in range(2):
+        assert machine.call(address, contract.calldata(chain.bundle, other)) is None
+        assert machine.call(address, contract.calldata(chain.bundle, words)) is not None
+    elsewhere = machine.deploy("HurefCircuit", contract.key_digest(other))
+    assert machine.call(elsewhere, contract.calldata(chain.bundle, words)) is None
+
+
+def moved(selector: bytes, chain, words: bytes, usual: bytes) -> bytes:
+    """A call in which ``usual`` lies where a proof usually does, and the honest one behind all."""
+    proof = chain.bundle.proof
+    numbers = b"".join(word(x % contract.R) for x in chain.bundle.v)
+    v = word(len(chain.bundle.v)) + numbers
+    key = word(len(words) // 32) + words
+    start = 96 + 32 + len(proof)
+    heads = (start + len(v) + len(key), start, start + len(v))
+    body = word(len(proof)) + usual + v + key + word(len(proof)) + proof
+    return selector + b"".join(map(word, heads)) + body
+
+
+def test_the_proof_is_read_where_the_call_says(chain, words, deployed):
+    """ezkl's contract computes with what lies at one fixed place, wherever the call says that the
+    proof is; behind ours, it always is there."""
+    machine, address = deployed
+    theirs = machine.deploy("Halo2VerifierReusable")
+    key = word(32) + word(len(words) // 32) + words
+    assert machine.call(theirs, REGISTER + key) == contract.key_digest(words)
+    ours = contract.calldata(chain.bundle, words)
+    check = ours[:4]
+    assert machine.call(theirs, VERIFY + ours[4:]) is not None
+    assert machine.call(address, ours) is not None
+    proof = chain.bundle.proof
+    for usual, direct in ((proof, True), (changed(proof, len(proof) - 2000), False)):
+        assert (machine.call(theirs, moved(VERIFY, chain, words, usual)) is not None) == direct
+        assert machine.call(address, moved(check, chain, words, usual)) is not None
+
+
+# --- keys, hash, command -------------------------------------------------------------------------
+
+
+def test_a_circuit_that_is_too_large_is_refused(tmp_path):
+    shape = shape_for((576, 576, 1536), 4096, 576)
+    srs = find_srs(shape.k, tmp_path, make_test=True)
+    keys = verifying_keys(shape, srs.sha256, tmp_path)
+    with pytest.raises(EzklFailed, match="ezkl has no contract for circuit a576"):
+        contract.key_words(keys, srs)
+
+
+@pytest.mark.parametrize(
+    ("data", "digest"),
+    [
+        (b"", "c5d2460186f7233c927e7db2dcc703c0e500b653ca82273b7bfad8045d85a470"),
+        (b"abc", "4e03657aea45a94fc7d47ba826c8d667c0d1e6e33a64a036ec44f58fa12d6c45"),
+        # The best known hash of all: of an event of every token.
+        (
+            b"Transfer(address,address,uint256)",
+            "ddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628f55a4df523b3ef",
+        ),
+    ],
+)
+def test_keccak(data, digest):
+    assert keccak256(data).hex() == digest
+
+
+def test_keccak_around_a_block():
+    """The permutation is SHA-3's, so with SHA-3's padding the result is hashlib's."""
+    for length in (RATE - 2, RATE - 1, RATE, RATE + 1, 3 * RATE):
+        data = bytes(i % 251 for i in range(length))
+        assert keccak256(data, 0x06) == hashlib.sha3_256(data).digest()
+        assert keccak256(data) != hashlib.sha3_256(data).digest()
+
+
+def test_command(chain, words, tmp_path):
+    out, call = tmp_path / "verifier.sol", tmp_path / "call.hex"
+    line = ["evm-verifier", chain.bundle_file, "--out", out, "--calldata", call]
+    line = [*map(str, line), "--keys", str(chain.cache), "--json"]
+    done = CliRunner().invoke(main, [*line, "--allow-test-setup"])
+    assert done.exit_code == 0, done.stdout
+    answer = json.loads(done.stdout)
+    assert answer["key"] == "0x" + contract.key_digest(words).hex()
+    rows, v = contract.digests(chain.bundle)
+    assert (answer["rows"], answer["v"]) == ("0x" + rows.hex(), "0x" + v.hex())
+    assert out.read_text() == contract.source()
+    assert bytes.fromhex(call.read_text()) == contract.calldata(chain.bundle, words)
+    for path in (out, call):
+        path.unlink()
+    refused = CliRunner().invoke(main, line)
+    assert (refused.exit_code, json.loads(refused.stdout)["step"]) == (1, 2)
+    line[1] = str(chain.commitment_file)
+    broken = CliRunner().invoke(main, [*line, "--allow-test-setup"])
+    assert broken.exit_code == 2 and "other bytes" in json.loads(broken.stdout)["error"]
+    assert not out.exists() and not call.exists()
