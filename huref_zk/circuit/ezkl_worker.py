@@ -13,7 +13,7 @@ import os
 import sys
 
 CALLS = ("compile_circuit", "gen_settings", "gen_witness", "prove", "setup", "verify")
-COROUTINES = ("create_evm_vka",)
+COROUTINES = ("create_evm_verifier", "create_evm_vka")
 
 
 def main() -> None:

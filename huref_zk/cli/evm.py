@@ -53,9 +53,12 @@ def evm_verifier(
     srs = trusted_srs(commitment.descriptor, cache, allow_test_setup, trusted)
     with output.stages("contract") as stage:
         stage("verifying key")
-        words = contract.key_words(verifying_keys(shape, srs.sha256, cache), srs)
+        keys = verifying_keys(shape, srs.sha256, cache)
+        words = contract.key_words(keys, srs)
+        stage("source")
+        source = contract.source(keys, srs)
     digest = "0x" + contract.key_digest(words).hex()
-    write_atomically(out, contract.source().encode())
+    write_atomically(out, source.encode())
     lines = [f"contract: {out}", f"deploy HurefCircuit with the key {digest}"]
     if calldata:
         write_atomically(calldata, contract.calldata(parsed, words).hex().encode() + b"\n")

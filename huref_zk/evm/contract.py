@@ -1,13 +1,13 @@
 """The contract, the key that it is deployed for, and the calldata that it checks.
 
 ezkl writes two kinds of contract. The one with the key inside is too large for any Ethereum block
-chain (over 100 KB; 24,576 bytes are allowed). The one used here, Halo2VerifierReusable.sol, is the
-same for every circuit and gets the circuit's key as an argument; it lies here as ezkl writes it, as
-making it anew would have ezkl download a compiler. HurefCircuit.sol guards it.
+chain (over 100 KB; 24,576 bytes are allowed). The one used here is the same for every circuit and
+gets the circuit's key as an argument. HurefCircuit.sol guards it.
 """
 
 from __future__ import annotations
 
+import hashlib
 import tempfile
 from importlib import resources
 from pathlib import Path
@@ -19,10 +19,11 @@ from huref_zk.circuit.runner import EzklFailed
 from huref_zk.commit.bn254 import R
 from huref_zk.commit.srs import Srs
 from huref_zk.container import read_bounded
-from huref_zk.errors import HurefError
-from huref_zk.evm.keccak import keccak256
+from huref_zk.errors import EnvironmentLacks, HurefError
 from huref_zk.verify import ROWS
 
+EZKLS = "b426d5f31e2f9d327baac7d9415dd135df06a6d2628f971ae7446c4bffbcd80f"
+"""SHA-256 of the contract that ezkl 23.0.5 writes."""
 LICENCE = "// SPDX-License-Identifier: MIT AND Apache-2.0\n"
 CHECK = "check(bytes,uint256[],bytes32[])"
 TIMEOUT = 300.0
@@ -30,14 +31,39 @@ MEMORY = 8 << 30
 MAX_KEY = 1 << 20
 
 
-def source() -> str:
-    """The Solidity file: ezkl's contract and, after it, ours, `HurefCircuit`."""
-    folder = resources.files("huref_zk").joinpath("evm")
-    parts = [
-        folder.joinpath(name).read_text(encoding="utf-8").partition("\n")[2]  # licence line off
-        for name in ("Halo2VerifierReusable.sol", "HurefCircuit.sol")
-    ]
-    return LICENCE + "\n".join(parts)
+def source(keys: Keys, srs: Srs) -> str:
+    """The Solidity file: ezkl's contract and, after it, ours, `HurefCircuit`.
+
+    It is the same for all keys that ezkl can make it from. EzklFailed if it writes another one.
+    """
+    ours = resources.files("huref_zk").joinpath("evm", "HurefCircuit.sol").read_text("utf-8")
+    theirs = _ezkls(keys, srs)
+    if hashlib.sha256(theirs).hexdigest() != EZKLS:
+        raise EzklFailed("ezkl wrote another contract than the one that this program knows")
+    bodies = [text.partition("\n")[2] for text in (theirs.decode(), ours)]  # licence lines off
+    return LICENCE + "\n".join(bodies)
+
+
+def _ezkls(keys: Keys, srs: Srs) -> bytes:
+    with tempfile.TemporaryDirectory(prefix="huref-zk-") as folder:
+        path = Path(folder) / "theirs.sol"
+        try:
+            runner.run(
+                "create_evm_verifier",
+                timeout=TIMEOUT,
+                memory=MEMORY,
+                vk_path=keys.vk,
+                settings_path=keys.settings,
+                sol_code_path=path,
+                abi_path=path.with_suffix(".abi"),
+                srs_path=srs.path,
+                reusable=True,
+            )
+        except EzklFailed:
+            # After the contract ezkl wants its ABI, for which it needs a compiler.
+            if not path.exists():
+                raise
+        return read_bounded(path, MAX_KEY)
 
 
 def key_words(keys: Keys, srs: Srs) -> bytes:
@@ -91,6 +117,17 @@ def digests(bundle: Bundle) -> tuple[bytes, bytes]:
     return keccak256(bundle.proof[: 64 * ROWS]), keccak256(
         b"".join(_number(x % R) for x in bundle.v)
     )
+
+
+def keccak256(data: bytes) -> bytes:
+    """Ethereum's hash. EnvironmentLacks without pycryptodome."""
+    try:
+        from Crypto.Hash import keccak
+    except ImportError as e:
+        raise EnvironmentLacks(
+            f"a contract needs pycryptodome ({e}); pip install 'huref-zk[evm]'"
+        ) from e
+    return keccak.new(digest_bits=256, data=data).digest()
 
 
 def _number(value: int) -> bytes:

@@ -1,15 +1,16 @@
-"""``python tests/evm/build_contract.py``: compile the contract with the solc on the PATH, and write
-tests/fixtures/evm/HurefCircuit.json. The tests deploy what lies there, as no Python package
-that we know of brings a solc."""
+"""``python tests/evm/build_contract.py FILE``: compile what `huref-zk evm-verifier` wrote with the
+solc on the PATH, and write tests/fixtures/evm/HurefCircuit.json. The tests deploy what lies there,
+as no Python package that we know of brings a solc."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import subprocess
+import sys
 from pathlib import Path
 
-from huref_zk.evm.contract import source
+from huref_zk.evm.contract import LICENCE
 
 FIXTURE = Path(__file__).parents[1] / "fixtures" / "evm" / "HurefCircuit.json"
 SETTINGS = {
@@ -26,9 +27,9 @@ def version() -> str:
     return done.stdout.split("Version: ")[-1].strip().removesuffix(".Emscripten.clang")
 
 
-def compiled() -> dict:
-    """The compiler's version, the source's SHA-256, and of both contracts the code in hex."""
-    text = source()
+def compiled(text: str) -> dict:
+    """The compiler's version, the source's licence and SHA-256, and of both contracts the code in
+    hex."""
     job = {
         "language": "Solidity",
         "sources": {"verifier.sol": {"content": text}},
@@ -44,6 +45,7 @@ def compiled() -> dict:
     contracts = json.loads(done.stdout)["contracts"]["verifier.sol"]
     return {
         "solc": version(),
+        "licence": LICENCE.split(": ")[1].strip(),
         "source": hashlib.sha256(text.encode()).hexdigest(),
         **{
             name: {
@@ -57,4 +59,5 @@ def compiled() -> dict:
 
 if __name__ == "__main__":
     FIXTURE.parent.mkdir(exist_ok=True)
-    FIXTURE.write_text(json.dumps(compiled(), indent=1, sort_keys=True) + "\n")
+    text = Path(sys.argv[1]).read_text()
+    FIXTURE.write_text(json.dumps(compiled(text), indent=1, sort_keys=True) + "\n")
