@@ -89,9 +89,12 @@ def test_the_compiler_gives_the_same_code(source):
     assert build_contract.compiled(source) == COMPILED
 
 
-def test_ezkl_writes_the_contract_that_is_known(chain, source, monkeypatch):
+def test_ezkl_writes_the_contract_that_is_known(chain, tmp_path, monkeypatch):
     """Without a network, and with nothing left in the caller's home."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    source = contract.source(chain.keys, chain.srs)
     assert len(source) > 50_000 and "contract Halo2VerifierReusable" in source
+    assert not list(tmp_path.iterdir())
     monkeypatch.setattr(contract, "EZKLS", "0" * 64)
     with pytest.raises(EzklFailed, match="another contract"):
         contract.source(chain.keys, chain.srs)
