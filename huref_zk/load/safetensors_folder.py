@@ -30,7 +30,6 @@ class SafetensorsFolder(Model):
         self.source = str(folder)
         self.folder = folder
         self.config = read_json(folder / "config.json")
-        self._files: dict[Path, object] = {}
         self._where = self._index()
 
     def _index(self) -> dict[str, Path]:
@@ -53,17 +52,16 @@ class SafetensorsFolder(Model):
             return where
         if not single.exists():
             raise InputError(f"{self.folder} holds neither model.safetensors nor its index")
-        return dict.fromkeys(self._file(single).keys(), single)  # type: ignore[attr-defined]
+        return dict.fromkeys(self._file(single).keys(), single)
 
     def _file(self, path: Path):
-        if path not in self._files:
-            if not path.exists():
-                raise InputError(f"{self.source}: the shard {path.name} is missing")
-            try:
-                self._files[path] = self._open(path, "numpy")
-            except (self._error, OSError) as e:
-                raise InputError(f"{path} is not a valid safetensors file ({e})") from e
-        return self._files[path]
+        """The file, mapped anew each time: what is read of a mapping stays in memory with it."""
+        if not path.exists():
+            raise InputError(f"{self.source}: the shard {path.name} is missing")
+        try:
+            return self._open(path, "numpy")
+        except (self._error, OSError) as e:
+            raise InputError(f"{path} is not a valid safetensors file ({e})") from e
 
     def _slice(self, name: str):
         if name not in self._where:

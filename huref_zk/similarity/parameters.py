@@ -48,6 +48,7 @@ def parameter_cosine(
             u, v = getattr(x, field.name), getattr(y, field.name)
             if (u is None) != (v is None) or (u is not None and not add(u, v)):
                 return None
+        del x, y  # not to be held while the next ones are read
         if progress is not None:
             progress(done + 1, len(pairs))
     return dot / math.sqrt(left * right) if left > 0 and right > 0 else 0.0

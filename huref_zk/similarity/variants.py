@@ -158,7 +158,7 @@ def _split(E: np.ndarray, dtype: type) -> np.ndarray:
 
 def _seen(rows: np.ndarray, U: np.ndarray, V: np.ndarray, whole: bool) -> np.ndarray:
     """S of W = U V^T, standardised, up to a positive factor; whole: with E0, not the identity."""
-    U, V = (_scaled(W).astype(rows.dtype, copy=False) for W in (U, V))
+    U, V = (_scaled(W.astype(rows.dtype, copy=False)) for W in (U, V))
     if whole:
         S = np.linalg.multi_dot([rows, U, V.T, rows.T])  # in the cheapest order
     else:

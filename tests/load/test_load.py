@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -125,6 +126,21 @@ def test_rows_in_any_order(saved, llama):
 )
 def test_runs(ids, expected):
     assert runs(np.array(ids, dtype=np.int64)) == expected
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_no_shard_stays_mapped(sharded):
+    """A mapped file's pages count as memory once read: of 7B, all of it after all layers."""
+
+    def mapped() -> bool:
+        return str(sharded) in Path("/proc/self/maps").read_text()
+
+    model = open_model(str(sharded))
+    held = [model.tensor(name) for name in model.names()]
+    held.append(model.rows(EMBEDDING, np.arange(8)))
+    assert not mapped()
+    model._kept = model._file(next(sharded.glob("*.safetensors")))
+    assert mapped()
 
 
 class Watched:

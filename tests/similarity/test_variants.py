@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from random_llm import MemoryModel, distance, form, llama, maps
+from random_llm import HIDDEN, MemoryModel, distance, form, llama, maps
 
 from huref_zk.canonical import dimensions
 from huref_zk.errors import InputError
@@ -71,17 +71,58 @@ def test_official_ics_is_the_authors():
     np.testing.assert_allclose(100 * found.ravel(), held["ics"], rtol=1e-5)  # theirs is float32
 
 
+# More tokens than the hidden size of 32, or fewer: without and with K x K maps.
+@pytest.mark.parametrize("count", [80, 24])
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_the_exact_ics_is_that_of_the_maps_themselves(variant):
-    ids = np.arange(60, 140)
-    a, b = side(llama(1), ids), side(llama(2), ids)
-    pairs = ((1, 2), (3, 3))
-    x = variant_maps(a[0], None, a[2], (1, 3), ids, variant)
-    y = variant_maps(b[0], None, b[2], (2, 3), ids, variant)
-    found = exact_ics(a, b, pairs, variant)
-    np.testing.assert_allclose(found.ravel(), ics_of(x, y, variant), atol=1e-9)
+def test_the_exact_ics_is_that_of_the_maps_themselves(variant, count):
+    a, b, ids = *two(), np.arange(60, 60 + count)
+    found, expected = both_ways(side(a, ids), side(b, ids), variant)
+    np.testing.assert_allclose(found, expected, atol=1e-9)
     assert np.abs(found).max() < 0.9  # two models, not one
-    np.testing.assert_allclose(exact_ics(a, a, ((0, 0),), variant), 1, atol=1e-12)
+    same = exact_ics(side(a, ids), side(a, ids), ((0, 0),), variant)
+    np.testing.assert_allclose(same, 1, atol=1e-12)
+
+
+@pytest.mark.parametrize("count", [80, 24])
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_of_wide_models_in_float32(variant, count, monkeypatch):
+    """Also where the maps' mean is many times their spread, and with weights of any scale."""
+    monkeypatch.setattr("huref_zk.similarity.variants.SINGLE_FROM", HIDDEN)
+    a, b, ids = *two(), np.arange(60, 60 + count)
+    for model in (a, b):
+        model.tensors["model.embed_tokens.weight"] += 10
+        model.tensors["model.layers.3.self_attn.q_proj.weight"] *= 1e30
+        model.tensors["model.layers.3.self_attn.k_proj.weight"] *= 1e-30
+    found, expected = both_ways(side(a, ids), side(b, ids), variant)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    assert np.abs(found - expected).max() > 1e-15  # float32 indeed
+
+
+def two() -> tuple[MemoryModel, MemoryModel]:
+    return llama(1), llama(2)
+
+
+def both_ways(a, b, variant: str) -> tuple[np.ndarray, np.ndarray]:
+    """ICS of two layers each, float64 (6,): exact_ics, and by the maps themselves."""
+    maps_of = [
+        variant_maps(model, family, dims, layers, ids, variant)
+        for (model, family, dims, ids), layers in ((a, (1, 3)), (b, (2, 3)))
+    ]
+    return exact_ics(a, b, ((1, 2), (3, 3)), variant).ravel(), ics_of(*maps_of, variant)
+
+
+def test_models_of_different_widths():
+    ids = np.arange(60, 84)
+    a, b = llama(1), llama(2, hidden_size=16, num_attention_heads=2, num_key_value_heads=2)
+    found, expected = both_ways(side(a, ids), side(b, ids), "official")
+    np.testing.assert_allclose(found, expected, atol=1e-9)
+
+
+def test_every_term_of_either_model_is_told():
+    model = side(llama(1), np.arange(60, 140))
+    heard = []
+    exact_ics(model, model, ((0, 0), (1, 1)), "official", lambda *told: heard.append(told))
+    assert heard == [(n, 12) for n in range(1, 13)]
 
 
 def test_canonical_maps_are_the_double_centred_ones():
