@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from huref_zk.errors import EnvironmentLacks, InputError
+from huref_zk.errors import InputError
+from huref_zk.load.gguf_reader import read_gguf
 from huref_zk.load.model import Model
 from huref_zk.load.tokenizer import Tokenizer, by_merges, by_scores, vocabulary_of
 
@@ -34,17 +35,8 @@ class GgufFile(Model):
     """A llama-architecture GGUF file."""
 
     def __init__(self, path: Path):
-        try:
-            from gguf import GGUFReader
-        except ImportError as e:
-            raise EnvironmentLacks(
-                f"reading GGUF needs gguf ({e}); pip install 'huref-zk[prove]'"
-            ) from e
         self.source = str(path)
-        try:
-            self._reader = GGUFReader(path)
-        except Exception as e:  # the library raises whatever its parsing meets
-            raise InputError(f"{path} is not a valid GGUF file ({type(e).__name__}: {e})") from e
+        self._reader = read_gguf(path)
         self._tensors = {t.name: t for t in self._reader.tensors}
         architecture = self._field("general.architecture")
         if architecture != "llama":

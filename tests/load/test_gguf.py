@@ -267,6 +267,25 @@ def test_damaged_files(twin, damage):
     assert same(canonical(twin), good)
 
 
+def test_an_array_that_claims_more_than_the_file_has(twin):
+    """The library alone would count to 2^60: found by the fuzzer."""
+    data, good = twin.read_bytes(), canonical(twin)
+    key = b"tokenizer.ggml.token_type"
+    count = data.index(key) + len(key) + 4 + 4  # behind two types, of the array and its entries
+    assert int.from_bytes(data[count : count + 8], "little") == VOCAB
+    twin.write_bytes(data[:count] + (1 << 60).to_bytes(8, "little") + data[count + 8 :])
+    refused("is not a valid GGUF file.*ends early", twin)
+    twin.write_bytes(data)
+    assert same(canonical(twin), good)
+
+
+def test_more_entries_than_any_model_has(twin, monkeypatch):
+    monkeypatch.setattr("huref_zk.load.gguf_reader.MAX_PARTS", 600)
+    refused("more than 600 entries", twin)
+    monkeypatch.setattr("huref_zk.load.gguf_reader.MAX_PARTS", 1500)
+    canonical(twin)
+
+
 # --- the order of tokens ------------------------------------------------------------------------
 
 ORDER = np.random.default_rng(3).permutation([i for i in range(VOCAB) if i not in SPECIAL]).tolist()
