@@ -33,14 +33,18 @@ def balance_heads(shared: np.ndarray, own: np.ndarray, kv_heads: int, head_dim: 
     shared: the side that holds a copy of the kv head for each of its query heads (values; or keys);
     the copies stay equal. own: the other side.
     """
+    from threadpoolctl import threadpool_limits
+
     d = len(shared)
     groups, others = (
         W.reshape(d, kv_heads, -1, head_dim).transpose(1, 2, 0, 3) for W in (shared, own)
     )  # (kv heads, copies, d, head_dim), views
-    for group, other in zip(groups, others, strict=True):
-        kept, theirs = balanced(group[0], other.reshape(-1, head_dim))
-        group[:] = kept
-        other[:] = theirs.reshape(other.shape)
+    # BLAS threads wait for each other in factorisations this small: up to 20 times on busy cores.
+    with threadpool_limits(limits=1, user_api="blas"):
+        for group, other in zip(groups, others, strict=True):
+            kept, theirs = balanced(group[0], other.reshape(-1, head_dim))
+            group[:] = kept
+            other[:] = theirs.reshape(other.shape)
 
 
 def balanced(u: np.ndarray, v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
