@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from huref_zk.similarity_proof.verify import STEPS as PAIR_STEPS
+from huref_zk.proofs.similarity.verify import STEPS as PAIR_STEPS
 from soundness import record
 from soundness.small import ROOT, fixtures
 

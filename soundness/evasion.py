@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from huref_zk.sketch import signs
+from huref_zk.invariants.sketch import signs
 
 P = 16
 PARTS = (

@@ -18,17 +18,17 @@ import tempfile
 import time
 from pathlib import Path
 
-from huref_zk.bundle import write_bundle
 from huref_zk.circuit import keys
-from huref_zk.commit.srs import find_srs
-from huref_zk.container import write_atomically
 from huref_zk.errors import HurefError
-from huref_zk.fingerprint import commit_model, prepare
-from huref_zk.prove import prove
+from huref_zk.files.container import write_atomically
+from huref_zk.invariants.prepare import commit_model, prepare
+from huref_zk.invariants.sketch import PUBLIC_SEED
+from huref_zk.proofs.picture.file import write_bundle
+from huref_zk.proofs.picture.prove import prove
+from huref_zk.proofs.picture.verify import Policy, verify_file
 from huref_zk.render import Generator, load_generator
 from huref_zk.render.image import write_png
-from huref_zk.sketch import PUBLIC_SEED
-from huref_zk.verify import Policy, verify_file
+from huref_zk.srs.file import find_srs
 from soundness.small import ROOT, TOKENS, write_generator, write_model
 
 FOLDER = ROOT / "scratch" / "soundness"

@@ -16,17 +16,17 @@ import tempfile
 from pathlib import Path
 
 from huref_zk import __version__
-from huref_zk.bundle import write_bundle
 from huref_zk.circuit import keys
-from huref_zk.commit.commitment import write_commitment
-from huref_zk.commit.srs import find_srs
+from huref_zk.commitment.file import write_commitment
 from huref_zk.errors import InputError
-from huref_zk.fingerprint import commit_model, prepare
+from huref_zk.invariants.prepare import commit_model, prepare
+from huref_zk.invariants.sketch import PUBLIC_SEED
 from huref_zk.paths import default_cache
-from huref_zk.prove import prove
+from huref_zk.proofs.picture.file import write_bundle
+from huref_zk.proofs.picture.prove import prove
 from huref_zk.render import load_generator
 from huref_zk.render.image import write_png
-from huref_zk.sketch import PUBLIC_SEED
+from huref_zk.srs.file import find_srs
 from soundness.small import ROOT
 
 GOLDEN = ROOT / "tests" / "golden"

@@ -19,11 +19,12 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from huref_zk.circuit import graph, keys, runner
+from huref_zk.circuit import graph, keys
 from huref_zk.circuit.encoder import Encoder, P, load_encoder
 from huref_zk.circuit.shape import LAYERS, TERMS, Shape
-from huref_zk.commit.bn254 import R
-from huref_zk.commit.srs import Srs
+from huref_zk.curve.bn254 import R
+from huref_zk.native import ezkl as runner
+from huref_zk.srs.file import Srs
 
 true_graph, true_mask = graph.build_graph, graph.term_mask
 Edit = Callable[[onnx.GraphProto], None]

@@ -12,8 +12,8 @@ import json
 from functools import cache
 from pathlib import Path
 
-from huref_zk.container import write_atomically
-from huref_zk.verify import STEPS
+from huref_zk.files.container import write_atomically
+from huref_zk.proofs.picture.verify import STEPS
 from soundness.small import ROOT
 
 PAGE = ROOT / "docs" / "soundness.md"

@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from huref_zk.bundle import read_bundle, write_bundle
 from huref_zk.circuit import keys
-from huref_zk.commit.srs import find_srs
-from huref_zk.fingerprint import commit_model, fingerprint_vector, prepare, sketch_of
-from huref_zk.load import EMBEDDED
-from huref_zk.prove import prove
+from huref_zk.invariants.prepare import commit_model, fingerprint_vector, prepare, sketch_of
+from huref_zk.invariants.sketch import PUBLIC_SEED, ics
+from huref_zk.models.load import EMBEDDED
+from huref_zk.proofs.picture.file import read_bundle, write_bundle
+from huref_zk.proofs.picture.prove import prove
+from huref_zk.proofs.picture.verify import Policy, verify
 from huref_zk.render import load_generator, render
 from huref_zk.render.metrics import ms_ssim, thumbnail, thumbnail_difference
-from huref_zk.sketch import PUBLIC_SEED, ics
-from huref_zk.verify import Policy, verify
+from huref_zk.srs.file import find_srs
 from soundness.evasion import jittered, relative_change, tuned, write_folder
 from soundness.record import control, refusal
 

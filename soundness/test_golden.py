@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from huref_zk import __version__
-from huref_zk.bundle import Bundle, read_bundle, write_bundle
 from huref_zk.errors import InputError
+from huref_zk.proofs.picture.file import Bundle, read_bundle, write_bundle
+from huref_zk.proofs.picture.verify import STEPS, Policy, verify_file
 from huref_zk.render.image import read_png, write_png
-from huref_zk.verify import STEPS, Policy, verify_file
 from soundness.make_golden import FILES, GOLDEN, MAX_BYTES, make
 from soundness.record import control, refusal
 

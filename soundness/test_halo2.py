@@ -5,14 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from cheats import FACTOR, failing
-from tampering import OPENING, accepted, forge, refused
 
 from huref_zk.circuit.encoder import P
+from huref_zk.invariants.sketch import PUBLIC_SEED
+from huref_zk.proofs.picture.verify import Policy, _check_proof
 from huref_zk.render import render
 from huref_zk.render.image import write_png
-from huref_zk.sketch import PUBLIC_SEED
-from huref_zk.verify import Policy, _check_proof
 from soundness.cheats.halo2 import (
     fitted,
     proof_of,
@@ -22,6 +20,8 @@ from soundness.cheats.halo2 import (
 )
 from soundness.cheats.steps import without_step
 from soundness.record import control
+from tests.support.cheats import FACTOR, failing
+from tests.support.tampering import OPENING, accepted, forge, refused
 
 OTHER_SEED = b"\x09" * 32
 

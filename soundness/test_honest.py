@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from huref_zk.errors import StepFailed
-from huref_zk.verify import STEPS
+from huref_zk.proofs.picture.verify import STEPS
 from soundness import honest
 
 

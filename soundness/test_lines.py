@@ -9,15 +9,16 @@ from dataclasses import replace
 from unittest.mock import patch
 
 import pytest
-from cheats import BREAKS_EMBEDDING, BREAKS_FACTOR, EMBEDDING, FACTOR
-from tampering import forge
 
+from huref_zk.argument import projection_verifier as verifier
+from huref_zk.argument import transcript
 from huref_zk.circuit.encoder import P
-from huref_zk.commit import bn254
-from huref_zk.commit.bn254 import GENERATOR
-from huref_zk.project import transcript, verifier
+from huref_zk.curve import bn254
+from huref_zk.curve.bn254 import GENERATOR
 from soundness.cheats.adaptive import CHEATS, case_of, challenges, check, deaf, grind
 from soundness.record import aside, control, refusal
+from tests.support.cheats import BREAKS_EMBEDDING, BREAKS_FACTOR, EMBEDDING, FACTOR
+from tests.support.tampering import forge
 
 
 @pytest.fixture(scope="module")

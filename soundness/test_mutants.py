@@ -7,19 +7,18 @@ import shutil
 from dataclasses import asdict, replace
 
 import pytest
-from tampering import accepted, forge, pack_bundle, refused
 
-from huref_zk.circuit import runner
+from huref_zk.argument.projection_prover import prove_projection
+from huref_zk.argument.transcript import Transcript
 from huref_zk.circuit.encoder import P, load_encoder
 from huref_zk.circuit.graph import build_graph
-from huref_zk.commit.salts import SALTS
-from huref_zk.commit.srs import test_file as srs_test_file
-from huref_zk.project.prover import prove_projection
-from huref_zk.project.transcript import Transcript
-from huref_zk.prove import prove_circuit
+from huref_zk.commitment.salts import SALTS
+from huref_zk.invariants.sketch import PUBLIC_SEED
+from huref_zk.native import ezkl as runner
+from huref_zk.proofs.picture.prove import prove_circuit
 from huref_zk.render import render
 from huref_zk.render.image import write_png
-from huref_zk.sketch import PUBLIC_SEED
+from huref_zk.srs.file import test_file as srs_test_file
 from soundness.mutants import (
     MUTANTS,
     NONE,
@@ -31,6 +30,7 @@ from soundness.mutants import (
     witness_output,
 )
 from soundness.record import aside
+from tests.support.tampering import accepted, forge, pack_bundle, refused
 
 LIGHT = {"query-key", "relu"}  # one of the maps, one of the encoder
 

@@ -7,23 +7,22 @@ from dataclasses import replace
 from unittest.mock import patch
 
 import pytest
-from tampering import ALLOW, OPENING, accepted, forge, judge, refused
 
-from huref_zk import verify
+from huref_zk.argument import projection_prover as prover
+from huref_zk.argument.transcript import Transcript
 from huref_zk.circuit import keys
 from huref_zk.circuit.encoder import P
-from huref_zk.commit import bn254
-from huref_zk.commit import srs as srs_module
-from huref_zk.commit.srs import TEST_TAU, Srs, identify, lagrange_at
-from huref_zk.commit.srs import test_file as srs_test_file
-from huref_zk.commit.srs import test_srs as make_srs
+from huref_zk.curve import bn254
 from huref_zk.errors import InputError
-from huref_zk.fingerprint import commit_model
-from huref_zk.project import prover
-from huref_zk.project.transcript import Transcript
-from huref_zk.prove import prove, prove_circuit
-from huref_zk.sketch import PUBLIC_SEED
-from huref_zk.verify import Policy
+from huref_zk.invariants.prepare import commit_model
+from huref_zk.invariants.sketch import PUBLIC_SEED
+from huref_zk.proofs.picture import verify
+from huref_zk.proofs.picture.prove import prove, prove_circuit
+from huref_zk.proofs.picture.verify import Policy
+from huref_zk.srs import file as srs_module
+from huref_zk.srs.file import TEST_TAU, Srs, identify, lagrange_at
+from huref_zk.srs.file import test_file as srs_test_file
+from huref_zk.srs.file import test_srs as make_srs
 from soundness.cheats.setup_secret import (
     equivocated_salts,
     forged_opening,
@@ -31,6 +30,7 @@ from soundness.cheats.setup_secret import (
     opens,
 )
 from soundness.record import control, refusal
+from tests.support.tampering import ALLOW, OPENING, accepted, forge, judge, refused
 
 
 @pytest.mark.attack(

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from tampering import accepted, refused
 
 from soundness.cheats.steps import ONLY, without_step
 from soundness.record import aside
+from tests.support.tampering import accepted, refused
 
 
 @pytest.mark.attack(

@@ -5,11 +5,11 @@ from __future__ import annotations
 import random
 
 import pytest
-import tampering
-from tampering import OPENING, accepted
 
-from huref_zk.bundle import SECTIONS
 from huref_zk.errors import StepFailed
+from huref_zk.proofs.picture.file import SECTIONS
+from tests.support import tampering
+from tests.support.tampering import OPENING, accepted
 
 WORD = 8
 SAMPLE = {"header": 24, "opening": 24, "proof": 10, "commitment": 60, "projection": 40, "v": 40}

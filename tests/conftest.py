@@ -10,17 +10,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from huref_zk.bundle import Bundle, read_bundle, write_bundle
 from huref_zk.circuit import keys
-from huref_zk.commit.commitment import Commitment, write_commitment
-from huref_zk.commit.srs import Srs, find_srs
-from huref_zk.fingerprint import Prepared, commit_model, prepare
-from huref_zk.prove import prove
+from huref_zk.commitment.file import Commitment, write_commitment
+from huref_zk.invariants.prepare import Prepared, commit_model, prepare
+from huref_zk.invariants.sketch import PUBLIC_SEED
+from huref_zk.proofs.picture.file import Bundle, read_bundle, write_bundle
+from huref_zk.proofs.picture.prove import prove
 from huref_zk.render import Generator, load_generator
 from huref_zk.render import architecture as arch
 from huref_zk.render.image import write_png
 from huref_zk.render.tensors_file import write_safetensors
-from huref_zk.sketch import PUBLIC_SEED
+from huref_zk.srs.file import Srs, find_srs
 
 HIDDEN, HEADS, KV_HEADS, FFN, LAYERS, VOCAB, TOKENS = 16, 2, 1, 16, 3, 80, 64
 

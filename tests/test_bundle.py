@@ -10,7 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from huref_zk.bundle import (
+from huref_zk.curve.bn254 import R
+from huref_zk.errors import InputError
+from huref_zk.files.container import canonical_json
+from huref_zk.proofs.picture.file import (
     FIELDS,
     FORMAT,
     MAGIC,
@@ -24,9 +27,6 @@ from huref_zk.bundle import (
     read_bundle,
     write_bundle,
 )
-from huref_zk.commit.bn254 import R
-from huref_zk.container import canonical_json
-from huref_zk.errors import InputError
 
 HALF = R // 2
 

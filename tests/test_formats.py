@@ -14,12 +14,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from huref_zk import bundle
+from huref_zk.argument.projection_proof import ProjectionProof, SideProof, serialise_projection
 from huref_zk.circuit.keys import Record
 from huref_zk.circuit.shape import EZKL_VERSION
-from huref_zk.commit import bn254, commitment
-from huref_zk.container import pack_container
-from huref_zk.project.proof import ProjectionProof, SideProof, serialise_projection
+from huref_zk.commitment import file as commitment
+from huref_zk.curve import bn254
+from huref_zk.files.container import pack_container
+from huref_zk.proofs.picture import file as bundle
 from huref_zk.render.image import write_png
 from huref_zk.render.tensors_file import write_safetensors
 
@@ -84,8 +85,10 @@ def test_bundle_fields_have_the_documented_types_and_bounds() -> None:
 def test_limits_are_those_of_the_code() -> None:
     assert len(rows(DOC.split("\n## Limits\n", 1)[1])) > 25
     assert wrong_limits() == []
-    drifted = DOC.replace("`huref_zk.secret.LENGTH` | 32", "`huref_zk.secret.LENGTH` | 33")
-    assert wrong_limits(drifted) == ["huref_zk.secret.LENGTH"]
+    drifted = DOC.replace(
+        "`huref_zk.commitment.secret.LENGTH` | 32", "`huref_zk.commitment.secret.LENGTH` | 33"
+    )
+    assert wrong_limits(drifted) == ["huref_zk.commitment.secret.LENGTH"]
 
 
 @pytest.mark.parametrize("module", [commitment, bundle])
@@ -162,10 +165,10 @@ NESTED = """
 import sys
 from pathlib import Path
 from huref_zk.cli.image import read_vector
-from huref_zk.container import parse_canonical_json
+from huref_zk.files.container import parse_canonical_json
 from huref_zk.errors import InputError
-from huref_zk.fingerprint import read_token_file
-from huref_zk.load.model import read_json
+from huref_zk.invariants.prepare import read_token_file
+from huref_zk.models.model import read_json
 from huref_zk.render.tensors_file import read_safetensors
 sys.setrecursionlimit(100_000)
 kind, path, depth = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])

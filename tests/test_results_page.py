@@ -9,10 +9,10 @@ import pytest
 from click.testing import CliRunner
 
 from huref_zk.cli import main
-from huref_zk.experiments import EXPERIMENTS, assemble
-from huref_zk.experiments.pairs import _compared, _figures, _page, _plot
-from huref_zk.experiments.strangers import STRANGERS, config_of
-from huref_zk.similarity.null import fit_extreme, unrelated_table
+from huref_zk.comparison.null import fit_extreme, unrelated_table
+from research.experiments import EXPERIMENTS, assemble
+from research.experiments.pairs import _compared, _figures, _page, _plot
+from research.experiments.strangers import STRANGERS, config_of
 
 
 def rows_of(related, unrelated, missed=()):

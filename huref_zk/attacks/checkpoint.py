@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 
 from huref_zk.errors import EnvironmentLacks, InputError
-from huref_zk.load import open_model
-from huref_zk.load.model import MAX_TOKENIZER, Model, read_json
-from huref_zk.load.tokenizer import Tokenizer
+from huref_zk.models.load import open_model
+from huref_zk.models.model import MAX_TOKENIZER, Model, read_json
+from huref_zk.models.tokenizer import Tokenizer
 
 MODEL_TYPES = ("llama", "mistral", "qwen2")
 EMBEDDING, HEAD, FINAL_NORM = "model.embed_tokens.weight", "lm_head.weight", "model.norm.weight"

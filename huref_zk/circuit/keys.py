@@ -19,13 +19,13 @@ from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from huref_zk.circuit import runner
 from huref_zk.circuit.shape import EZKL_VERSION, UNUSABLE, CircuitShape
-from huref_zk.commit import bn254
-from huref_zk.commit.srs import Srs
+from huref_zk.curve import bn254
 from huref_zk.errors import EnvironmentLacks
+from huref_zk.native import ezkl as runner
+from huref_zk.native.workers import run_all
 from huref_zk.paths import SHIPPED_CIRCUITS, SHIPPED_KEYS
-from huref_zk.workers import run_all
+from huref_zk.srs.file import Srs
 
 MAX_VK = 256 << 20
 

@@ -29,7 +29,6 @@ COMMANDS = {
     "demo": ("huref_zk.cli.demo", "demo"),
     "compare": ("huref_zk.cli.compare", "compare"),
     "registry": ("huref_zk.cli.registry", "registry"),
-    "experiment": ("huref_zk.cli.experiment", "experiment"),
     "open": ("huref_zk.cli.opening", "open_command"),
     "check-opening": ("huref_zk.cli.opening", "check_opening"),
     "recommit": ("huref_zk.cli.opening", "recommit"),

@@ -87,14 +87,14 @@ def audit_inference(
     tokens: Path | None,
 ) -> None:
     """Run MODEL on a prompt and prove its committed layers' work (docs/inference-audit.md)."""
-    from huref_zk.audit.claims import geometry_of
-    from huref_zk.audit.file import MAX_PROMPT, MAX_TOKENS, write_audit
-    from huref_zk.audit.prover import make_audit
-    from huref_zk.audit.public import describe
-    from huref_zk.audit.run import run_model
-    from huref_zk.commit.commitment import read_commitment
-    from huref_zk.opening.setup import own_srs
-    from huref_zk.secret import read_secret
+    from huref_zk.commitment.file import read_commitment
+    from huref_zk.commitment.secret import read_secret
+    from huref_zk.proofs.inference.claims import geometry_of
+    from huref_zk.proofs.inference.file import MAX_PROMPT, MAX_TOKENS, write_audit
+    from huref_zk.proofs.inference.prove import make_audit
+    from huref_zk.proofs.inference.public import describe
+    from huref_zk.proofs.inference.run import run_model
+    from huref_zk.proofs.setup import own_srs
 
     _check_options(prompt, prompt_ids, positions, all_positions)
     if len(prompt or "") > MAX_PROMPT:
@@ -153,9 +153,9 @@ def check_audit(
     trusted: tuple[str, ...],
 ) -> None:
     """Check an AUDIT of the committed layers on your prompt and nonce. Exit code 1 if it fails."""
-    from huref_zk.audit.check import Demand, check_audit_file
-    from huref_zk.audit.public import describe
-    from huref_zk.verify import expected_root
+    from huref_zk.proofs.inference.public import describe
+    from huref_zk.proofs.inference.verify import Demand, check_audit_file
+    from huref_zk.proofs.picture.verify import expected_root
 
     _check_options(prompt, prompt_ids, positions, all_positions)
     demand = Demand(nonce, prompt, prompt_ids, None if all_positions else positions)

@@ -157,7 +157,7 @@ def check_targets(*paths: Path, make_folder: bool = False) -> None:
 
 
 def _parse_seed(ctx: click.Context, param: click.Parameter, value: str | None) -> bytes:
-    from huref_zk.sketch import PUBLIC_SEED
+    from huref_zk.invariants.sketch import PUBLIC_SEED
 
     if value is None:
         return PUBLIC_SEED

@@ -10,9 +10,9 @@ import click
 from huref_zk.cli.common import Output, check_targets, with_output
 
 if TYPE_CHECKING:
+    from huref_zk.comparison.compare import Side
+    from huref_zk.comparison.report import Shown
     from huref_zk.render import Generator
-    from huref_zk.similarity.compare import Side
-    from huref_zk.similarity.report import Shown
 
 
 @click.command()
@@ -42,11 +42,11 @@ def compare(
 
     The exit code says whether they could be compared, not what came out.
     """
+    from huref_zk.comparison.compare import compare as compare_sides
+    from huref_zk.comparison.compare import open_side
+    from huref_zk.comparison.report import write_report
+    from huref_zk.comparison.words import VERDICTS, comparison_in_words
     from huref_zk.render import load_generator
-    from huref_zk.similarity.compare import compare as compare_sides
-    from huref_zk.similarity.compare import open_side
-    from huref_zk.similarity.report import write_report
-    from huref_zk.similarity.words import VERDICTS, comparison_in_words
 
     network = None
     if html:
@@ -74,11 +74,11 @@ def compare(
 
 def _shown(output: Output, ref: str, side: Side, network: Generator, options: dict) -> Shown:
     """A side's facts and picture; a model that cannot be drawn can be reported all the same."""
+    from huref_zk.comparison.report import Shown
     from huref_zk.errors import InputError
-    from huref_zk.fingerprint import fingerprint_vector, prepare
+    from huref_zk.invariants.prepare import fingerprint_vector, prepare
+    from huref_zk.invariants.sketch import PUBLIC_SEED
     from huref_zk.render import render
-    from huref_zk.similarity.report import Shown
-    from huref_zk.sketch import PUBLIC_SEED
 
     facts: dict[str, int | str] = {}
     try:

@@ -20,17 +20,17 @@ MODELS = ("demo-base", "demo-child", "demo-stranger")
 @with_output
 def demo(output: Output, out: Path, cache: Path) -> None:
     """Fingerprint three tiny models, prove one, verify it, and show a forgery being refused."""
-    from huref_zk.bundle import write_bundle
     from huref_zk.circuit import keys
-    from huref_zk.commit.commitment import write_commitment
-    from huref_zk.commit.srs import find_srs
-    from huref_zk.fingerprint import commit_model, fingerprint_vector, sketch_of
-    from huref_zk.prove import prove
+    from huref_zk.commitment.file import write_commitment
+    from huref_zk.commitment.secret import create_secret
+    from huref_zk.invariants.prepare import commit_model, fingerprint_vector, sketch_of
+    from huref_zk.invariants.sketch import PUBLIC_SEED, ics
+    from huref_zk.proofs.picture.file import write_bundle
+    from huref_zk.proofs.picture.prove import prove
+    from huref_zk.proofs.picture.verify import Policy, verify_file
     from huref_zk.render import load_generator, render
     from huref_zk.render.image import contact_sheet, write_png
-    from huref_zk.secret import create_secret
-    from huref_zk.sketch import PUBLIC_SEED, ics
-    from huref_zk.verify import Policy, verify_file
+    from huref_zk.srs.file import find_srs
 
     out.mkdir(parents=True, exist_ok=True)
     generator = load_generator(None)

@@ -38,13 +38,13 @@ def evm_verifier(
 
     It does not check that the proof is about any committed model: docs/evm.md.
     """
-    from huref_zk.bundle import read_bundle
     from huref_zk.circuit.keys import verifying_keys
-    from huref_zk.commit.commitment import parse_commitment
-    from huref_zk.container import write_atomically
+    from huref_zk.commitment.file import parse_commitment
     from huref_zk.evm import contract
-    from huref_zk.opening.setup import trusted_srs
-    from huref_zk.verify import shape_of
+    from huref_zk.files.container import write_atomically
+    from huref_zk.proofs.picture.file import read_bundle
+    from huref_zk.proofs.picture.verify import shape_of
+    from huref_zk.proofs.setup import trusted_srs
 
     check_targets(*(path for path in (out, calldata) if path))
     parsed = read_bundle(bundle)

@@ -9,8 +9,8 @@ import click
 import numpy as np
 
 from huref_zk.cli.common import Output, check_targets, with_output
-from huref_zk.container import load_json
 from huref_zk.errors import InputError
+from huref_zk.files.container import load_json
 from huref_zk.render import Generator, RenderConfig, load_generator
 from huref_zk.render import render as render_vector
 from huref_zk.render.image import contact_sheet, read_png, write_png

@@ -17,7 +17,7 @@ _SHOWN = 20  # differences listed in words; --json lists all
 
 
 def _parse_nonce(ctx: click.Context, param: click.Parameter, value: str | None) -> bytes | None:
-    from huref_zk.opening.sampling import parse_nonce
+    from huref_zk.proofs.sampling import parse_nonce
 
     if value is None:
         return None
@@ -109,12 +109,12 @@ def open_command(
     **options,
 ) -> None:
     """Reveal chosen rows of the commitment to MODEL, for good (docs/openings.md)."""
-    from huref_zk.commit.commitment import read_commitment
-    from huref_zk.opening.file import write_opening
-    from huref_zk.opening.make import open_rows
-    from huref_zk.opening.rows import name, parse_rows, sample_rows
-    from huref_zk.opening.setup import own_srs
-    from huref_zk.secret import read_secret
+    from huref_zk.commitment.file import read_commitment
+    from huref_zk.commitment.secret import read_secret
+    from huref_zk.proofs.opening.file import write_opening
+    from huref_zk.proofs.opening.prove import open_rows
+    from huref_zk.proofs.opening.rows import name, parse_rows, sample_rows
+    from huref_zk.proofs.setup import own_srs
 
     choice = choice_of(sample, nonce)
     if (rows is None) == (choice is None):
@@ -159,9 +159,9 @@ def check_opening(
     **options,
 ) -> None:
     """Check that OPENING shows rows of a commitment. Exit code 1 if it does not."""
-    from huref_zk.opening.check import check_opening_file
-    from huref_zk.opening.rows import name
-    from huref_zk.verify import expected_root
+    from huref_zk.proofs.opening.rows import name
+    from huref_zk.proofs.opening.verify import check_opening_file
+    from huref_zk.proofs.picture.verify import expected_root
 
     choice = choice_of(sample, nonce)
     steps = []
@@ -186,8 +186,8 @@ def check_opening(
 
 def _check_model(output: Output, opened, model: str, options: dict[str, Any]) -> None:
     """Step 5; on failure the differences go to stdout. Raises StepFailed, or exits as it would."""
-    from huref_zk.opening.compare import compare_with_model
-    from huref_zk.opening.rows import name
+    from huref_zk.proofs.opening.differences import compare_with_model
+    from huref_zk.proofs.opening.rows import name
 
     prepared = load_as(output, model, opened.descriptor, **options)
     fields, rows = compare_with_model(opened, prepared)
@@ -233,12 +233,12 @@ def recommit(
     **options,
 ) -> None:
     """Compute the whole commitment again from MODEL and the secret, and say if it is the same."""
-    from huref_zk.commit.commitment import read_commitment
-    from huref_zk.fingerprint import commit_model
-    from huref_zk.opening.check import listed
-    from huref_zk.opening.compare import compare_commitments
-    from huref_zk.opening.setup import own_srs
-    from huref_zk.secret import read_secret
+    from huref_zk.commitment.file import read_commitment
+    from huref_zk.commitment.secret import read_secret
+    from huref_zk.invariants.prepare import commit_model
+    from huref_zk.proofs.opening.differences import compare_commitments
+    from huref_zk.proofs.opening.verify import listed
+    from huref_zk.proofs.setup import own_srs
 
     given, key = read_commitment(commitment), read_secret(secret)
     prepared = load_as(output, model, given.descriptor, **options)

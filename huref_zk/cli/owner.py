@@ -69,7 +69,7 @@ trust_option = click.option(
 
 def load(output: Output, model: str, **options):
     """Open, canonicalise and quantise ``model`` behind a progress bar."""
-    from huref_zk.fingerprint import prepare
+    from huref_zk.invariants.prepare import prepare
 
     with output.progress("reading the model") as progress:
         prepared = prepare(model, progress=progress, **options)
@@ -87,7 +87,7 @@ def load(output: Output, model: str, **options):
 def setup(output: Output, model: str, cache: Path, trusted: tuple[str, ...], **options) -> None:
     """Derive and cache the keys of MODEL's circuit shape (MODEL may be a .hzc or .hzp file)."""
     if Path(model).suffix in (".hzc", ".hzp") and Path(model).is_file():
-        from huref_zk.verify import shape_of_file
+        from huref_zk.proofs.picture.verify import shape_of_file
 
         shape = shape_of_file(Path(model))
     else:
@@ -100,7 +100,7 @@ def report_keys(
 ) -> None:
     """Derive the keys of ``shape`` unless they are in ``cache``, and say where they are."""
     from huref_zk.circuit import keys
-    from huref_zk.commit.srs import find_srs
+    from huref_zk.srs.file import find_srs
 
     with output.progress("structured reference string") as progress:
         srs = find_srs(shape.k, cache, True, progress, trusted)
@@ -155,8 +155,8 @@ def fingerprint(
     """Compute MODEL's fingerprint picture, without a proof."""
     import json
 
-    from huref_zk.container import write_atomically
-    from huref_zk.fingerprint import fingerprint_vector
+    from huref_zk.files.container import write_atomically
+    from huref_zk.invariants.prepare import fingerprint_vector
     from huref_zk.render import load_generator, render
     from huref_zk.render.image import write_png
 
@@ -188,8 +188,8 @@ def fingerprint(
 
 
 def _save(output: Output, model: str, path: Path, seed: bytes, **options) -> None:
-    from huref_zk.similarity.saved import make_fingerprint, write_fingerprint
-    from huref_zk.sketch import PUBLIC_SEED
+    from huref_zk.comparison.saved import make_fingerprint, write_fingerprint
+    from huref_zk.invariants.sketch import PUBLIC_SEED
 
     if seed != PUBLIC_SEED:
         raise InputError("saved fingerprints compare under the public seed only: drop --seed")
@@ -215,10 +215,10 @@ def commit(
     **options,
 ) -> None:
     """Commit to MODEL: writes OUT/commitment.hzc (public) and OUT/secret.key (keep it)."""
-    from huref_zk.commit.commitment import write_commitment
-    from huref_zk.commit.srs import find_srs
-    from huref_zk.fingerprint import commit_model
-    from huref_zk.secret import create_secret
+    from huref_zk.commitment.file import write_commitment
+    from huref_zk.commitment.secret import create_secret
+    from huref_zk.invariants.prepare import commit_model
+    from huref_zk.srs.file import find_srs
 
     secret_path, public_path = out / "secret.key", out / "commitment.hzc"
     for path in (secret_path, public_path):
@@ -267,13 +267,13 @@ def prove(
     **options,
 ) -> None:
     """Prove that the picture is the fingerprint of the committed MODEL."""
-    from huref_zk.bundle import write_bundle
-    from huref_zk.commit.commitment import read_commitment
-    from huref_zk.commit.srs import find_srs
-    from huref_zk.prove import prove as make_proof
+    from huref_zk.commitment.file import read_commitment
+    from huref_zk.commitment.secret import read_secret
+    from huref_zk.proofs.picture.file import write_bundle
+    from huref_zk.proofs.picture.prove import prove as make_proof
     from huref_zk.render import load_generator
     from huref_zk.render.image import write_png
-    from huref_zk.secret import read_secret
+    from huref_zk.srs.file import find_srs
 
     check_targets(out, image)
     committed, key = read_commitment(commitment), read_secret(secret)

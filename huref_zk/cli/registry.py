@@ -67,9 +67,9 @@ def add(
     **options,
 ) -> None:
     """Add MODEL, a model or a saved fingerprint (.hzf)."""
-    from huref_zk import registry as entries
-    from huref_zk.commit.commitment import read_commitment
-    from huref_zk.similarity.saved import make_fingerprint, read_fingerprint, short_name
+    from huref_zk.commitment.file import read_commitment
+    from huref_zk.comparison import registry as entries
+    from huref_zk.comparison.saved import make_fingerprint, read_fingerprint, short_name
 
     committed = None if commitment is None else read_commitment(commitment)
     if _is_saved(model):
@@ -93,9 +93,9 @@ def add(
 @with_output
 def search(output: Output, model: str, top: int, db: Path, **options) -> None:
     """Rank the entries by their similarity to MODEL, a model or a saved fingerprint (.hzf)."""
-    from huref_zk import registry as entries
-    from huref_zk.similarity.compare import open_side
-    from huref_zk.similarity.words import VERDICTS, p_words, quoted
+    from huref_zk.comparison import registry as entries
+    from huref_zk.comparison.compare import open_side
+    from huref_zk.comparison.words import VERDICTS, p_words, quoted
 
     side = open_side(model, **options)
     with output.tasks("searching") as stage:
@@ -141,7 +141,7 @@ def search(output: Output, model: str, top: int, db: Path, **options) -> None:
 @with_output
 def list_entries(output: Output, db: Path) -> None:
     """List all entries."""
-    from huref_zk import registry as entries
+    from huref_zk.comparison import registry as entries
 
     described = [entry.describe() for entry in entries.entries(db)]
     lines = [_line(entry) for entry in described]
@@ -155,8 +155,8 @@ def list_entries(output: Output, db: Path) -> None:
 @with_output
 def show(output: Output, name: str, db: Path) -> None:
     """Show what is kept about NAME."""
-    from huref_zk import registry as entries
-    from huref_zk.similarity.words import quoted
+    from huref_zk.comparison import registry as entries
+    from huref_zk.comparison.words import quoted
 
     entry = entries.entry(db, name).describe()
     facts = ", ".join(f"{quoted(k)} {quoted(v)}" for k, v in sorted(entry["model"].items()))
@@ -181,8 +181,8 @@ def show(output: Output, name: str, db: Path) -> None:
 @with_output
 def export(output: Output, name: str, out: Path, db: Path) -> None:
     """Write the fingerprint of NAME to a file."""
-    from huref_zk import registry as entries
-    from huref_zk.similarity.saved import write_fingerprint
+    from huref_zk.comparison import registry as entries
+    from huref_zk.comparison.saved import write_fingerprint
 
     check_targets(out)
     write_fingerprint(out, entries.entry(db, name).saved)
@@ -195,7 +195,7 @@ def export(output: Output, name: str, out: Path, db: Path) -> None:
 @with_output
 def remove(output: Output, name: str, db: Path) -> None:
     """Remove NAME."""
-    from huref_zk import registry as entries
+    from huref_zk.comparison import registry as entries
 
     entries.remove(db, name)
     output.result({"removed": name, "db": str(db)}, [f"removed {name} from {db}"])
@@ -206,7 +206,7 @@ def _is_saved(model: str) -> bool:
 
 
 def _line(entry: dict) -> str:
-    from huref_zk.similarity.words import quoted
+    from huref_zk.comparison.words import quoted
 
     architecture = quoted(entry["model"].get("architecture", "unknown"))
     note = f" ({entry['note']})" if entry["note"] else ""

@@ -7,19 +7,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from huref_zk import bundle as hzp
-from huref_zk.audit import file as hza
 from huref_zk.cli import words
 from huref_zk.cli.similarity import bounds_data
-from huref_zk.commit import commitment as hzc
-from huref_zk.commit.commitment import Commitment
-from huref_zk.container import read_bounded, read_start
+from huref_zk.commitment import file as hzc
+from huref_zk.commitment.file import Commitment
+from huref_zk.comparison import saved as hzf
 from huref_zk.errors import InputError
-from huref_zk.opening import file as hzo
-from huref_zk.opening.check import roots
-from huref_zk.opening.rows import name
-from huref_zk.similarity import saved as hzf
-from huref_zk.similarity_proof import bundle as hzs
+from huref_zk.files.container import read_bounded, read_start
+from huref_zk.proofs.inference import file as hza
+from huref_zk.proofs.opening import file as hzo
+from huref_zk.proofs.opening.rows import name
+from huref_zk.proofs.opening.verify import roots
+from huref_zk.proofs.picture import file as hzp
+from huref_zk.proofs.similarity import file as hzs
 
 Shown = tuple[dict[str, Any], list[str]]
 """What --json gives, and the same in lines that are safe to print."""

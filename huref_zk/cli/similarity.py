@@ -24,7 +24,7 @@ def bounds_options(command):
 
 def parse_bounds(least: float | None, most: float | None):
     """The range within both bounds, or None if there are none. InputError."""
-    from huref_zk.similarity_proof.exact import Range, at_least, at_most
+    from huref_zk.proofs.similarity.exact import Range, at_least, at_most
 
     if least is None and most is None:
         return None
@@ -46,9 +46,9 @@ def setup_similarity(
     output: Output, files: tuple[Path, ...], cache: Path, trusted: tuple[str, ...]
 ) -> None:
     """Derive and cache the keys of a pair's circuit. FILES: two .hzc files, or one .hzs file."""
-    from huref_zk.commit.commitment import parse_commitment, read_commitment
-    from huref_zk.similarity_proof.bundle import read_bundle
-    from huref_zk.similarity_proof.verify import pair_of
+    from huref_zk.commitment.file import parse_commitment, read_commitment
+    from huref_zk.proofs.similarity.file import read_bundle
+    from huref_zk.proofs.similarity.verify import pair_of
 
     if len(files) == 1:
         first, second = (parse_commitment(data) for data in read_bundle(files[0]).commitments)
@@ -114,13 +114,13 @@ def prove_similarity(
     Layers and the number of tokens are those of the commitments.
     """
     from huref_zk.cli.owner import load
-    from huref_zk.commit.commitment import read_commitment
-    from huref_zk.commit.srs import find_srs
-    from huref_zk.secret import read_secret
-    from huref_zk.similarity_proof.bundle import write_bundle
-    from huref_zk.similarity_proof.prove import Member
-    from huref_zk.similarity_proof.prove import prove_similarity as make_proof
-    from huref_zk.similarity_proof.verify import pair_of
+    from huref_zk.commitment.file import read_commitment
+    from huref_zk.commitment.secret import read_secret
+    from huref_zk.proofs.similarity.file import write_bundle
+    from huref_zk.proofs.similarity.prove import Member
+    from huref_zk.proofs.similarity.prove import prove_similarity as make_proof
+    from huref_zk.proofs.similarity.verify import pair_of
+    from huref_zk.srs.file import find_srs
 
     check_targets(out)
     bounds = parse_bounds(at_least, at_most)
@@ -149,7 +149,7 @@ def prove_similarity(
 
 def bounds_data(bounds) -> dict:
     """What a proof shows, for --json: words, and the bounds where there are any."""
-    from huref_zk.similarity_proof.shape import CELL_BITS, TOP
+    from huref_zk.proofs.similarity.shape import CELL_BITS, TOP
 
     data = {"shown": bounds.words}
     if bounds.low == bounds.high:
@@ -165,7 +165,7 @@ def verify_pair(
     output: Output, bundle: Path, expected: tuple[str, ...], policy, least, most, cache: Path
 ) -> None:
     """`verify` for a `.hzs` file; policy: a verify.Policy for either model."""
-    from huref_zk.similarity_proof.verify import PairPolicy, verify_file
+    from huref_zk.proofs.similarity.verify import PairPolicy, verify_file
 
     if len(expected) != 2:
         raise InputError("a proof of similarity needs --commitment twice, in the proof's order")

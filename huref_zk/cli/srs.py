@@ -31,8 +31,8 @@ def import_command(output: Output, file: Path, k: int | None, force: bool, cache
     A file that is not a ceremony's known one is taken if its structure is right; it must then be
     named by its digest to be used.
     """
-    from huref_zk.commit.srs import ceremony_file
-    from huref_zk.commit.srs_import import import_srs
+    from huref_zk.srs.file import ceremony_file
+    from huref_zk.srs.importing import import_srs
 
     with output.stages(f"importing {file.name}") as stage:
         found = import_srs(file, cache, k, force, stage)
@@ -64,8 +64,8 @@ def unknown_note(sha256: str) -> str:
 @with_output
 def fetch_command(output: Output, k: int, template: str | None, force: bool, cache: Path) -> None:
     """Download the ceremony's SRS for domain 2^K; kept only if its digest is the known one."""
-    from huref_zk.commit.srs import ceremony_file
-    from huref_zk.commit.srs_import import fetch_srs
+    from huref_zk.srs.file import ceremony_file
+    from huref_zk.srs.importing import fetch_srs
 
     if template is None:
         raise InputError(f"say where from: --url, or {URL_VARIABLE}, with {{k}} standing for k")
@@ -83,7 +83,7 @@ def fetch_command(output: Output, k: int, template: str | None, force: bool, cac
 @with_output
 def list_command(output: Output, cache: Path) -> None:
     """Show the SRS files of the key folder and what they are."""
-    from huref_zk.commit.srs_import import list_srs
+    from huref_zk.srs.importing import list_srs
 
     rows, lines = [], []
     for item in list_srs(cache):

@@ -54,8 +54,8 @@ def verify(
 
     Or, given a .hzs file, how similar two committed models are.
     """
-    from huref_zk.similarity_proof.bundle import is_pair_file
-    from huref_zk.verify import Policy, verify_file
+    from huref_zk.proofs.picture.verify import Policy, verify_file
+    from huref_zk.proofs.similarity.file import is_pair_file
 
     policy = Policy(seed, allow_test_setup, layers, tokens_digest, trusted)
     if is_pair_file(bundle):

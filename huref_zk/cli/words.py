@@ -7,17 +7,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from huref_zk.audit.file import Audit
-from huref_zk.bundle import Bundle
 from huref_zk.circuit.encoder import load_encoder
-from huref_zk.commit.commitment import Commitment
+from huref_zk.commitment.file import Commitment
+from huref_zk.comparison.saved import Saved
 from huref_zk.errors import HurefError
-from huref_zk.opening.check import listed
-from huref_zk.opening.file import Opening
+from huref_zk.invariants.sketch import PUBLIC_SEED
+from huref_zk.proofs.inference.file import Audit
+from huref_zk.proofs.opening.file import Opening
+from huref_zk.proofs.opening.verify import listed
+from huref_zk.proofs.picture.file import Bundle
+from huref_zk.proofs.similarity.file import PairBundle
 from huref_zk.render import load_generator
-from huref_zk.similarity.saved import Saved
-from huref_zk.similarity_proof.bundle import PairBundle
-from huref_zk.sketch import PUBLIC_SEED
 
 _LONGEST = 200  # characters of a text from a file
 

@@ -12,15 +12,15 @@ import tempfile
 from importlib import resources
 from pathlib import Path
 
-from huref_zk.bundle import Bundle
-from huref_zk.circuit import runner
 from huref_zk.circuit.keys import Keys
-from huref_zk.circuit.runner import EzklFailed
-from huref_zk.commit.bn254 import R
-from huref_zk.commit.srs import Srs
-from huref_zk.container import read_bounded
+from huref_zk.curve.bn254 import R
 from huref_zk.errors import EnvironmentLacks, HurefError
-from huref_zk.verify import ROWS
+from huref_zk.files.container import read_bounded
+from huref_zk.native import ezkl as runner
+from huref_zk.native.ezkl import EzklFailed
+from huref_zk.proofs.picture.file import Bundle
+from huref_zk.proofs.picture.verify import ROWS
+from huref_zk.srs.file import Srs
 
 EZKLS = "b426d5f31e2f9d327baac7d9415dd135df06a6d2628f971ae7446c4bffbcd80f"
 """SHA-256 of the contract that ezkl 23.0.5 writes."""

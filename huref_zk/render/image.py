@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
 
-from huref_zk.container import read_bounded
 from huref_zk.errors import InputError
+from huref_zk.files.container import read_bounded
 
 MAX_SIDE = 4096
 MAX_FILE_BYTES = 1 << 26

@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from huref_zk.container import read_bounded
 from huref_zk.errors import InputError
+from huref_zk.files.container import read_bounded
 from huref_zk.render.pickle_reader import Builder, Name, Opaque, Reference, read_pickle
 
 # The releases are at most 364 MB.

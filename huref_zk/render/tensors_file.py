@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from huref_zk.container import load_json, read_bounded
 from huref_zk.errors import InputError
+from huref_zk.files.container import load_json, read_bounded
 
 MAX_FILE_BYTES = 1 << 29
 MAX_HEADER_BYTES = 1 << 18

@@ -12,15 +12,8 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from unittest.mock import patch
 
-from cheats import row_points  # tests/chain/cheats.py
-
-from huref_zk.bundle import Bundle
-from huref_zk.circuit.encoder import P
-from huref_zk.commit import bn254
-from huref_zk.commit.bn254 import GENERATOR, Point, R
-from huref_zk.commit.commitment import Commitment, parse_commitment
-from huref_zk.project import verifier
-from huref_zk.project.proof import (
+from huref_zk.argument import projection_verifier as verifier
+from huref_zk.argument.projection_proof import (
     ProjectionProof,
     SideProof,
     absorb_claim,
@@ -28,10 +21,16 @@ from huref_zk.project.proof import (
     parse_projection,
     serialise_projection,
 )
-from huref_zk.project.transcript import Transcript
-from huref_zk.sketch import signs
-from huref_zk.statement import statement_digest
+from huref_zk.argument.transcript import Transcript
+from huref_zk.circuit.encoder import P
+from huref_zk.commitment.file import Commitment, parse_commitment
+from huref_zk.curve import bn254
+from huref_zk.curve.bn254 import GENERATOR, Point, R
+from huref_zk.invariants.sketch import signs
+from huref_zk.proofs.picture.file import Bundle
+from huref_zk.proofs.picture.statement import statement_digest
 from soundness.cheats.owner import masks_and_rows
+from tests.support.cheats import row_points  # tests/chain/cheats.py
 
 
 @dataclass(frozen=True)

@@ -6,18 +6,17 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-from cheats import row_points  # tests/chain/cheats.py
-from tampering import OPENING, opening
-
-from huref_zk.circuit import runner
+from huref_zk.argument.projection_proof import absorb_claim
+from huref_zk.argument.projection_prover import prove_projection
+from huref_zk.argument.transcript import Transcript
 from huref_zk.circuit.encoder import P, encode_exact, load_encoder
-from huref_zk.commit import bn254
-from huref_zk.commit.bn254 import R
-from huref_zk.commit.salts import SALTS
-from huref_zk.project.proof import absorb_claim
-from huref_zk.project.prover import prove_projection
-from huref_zk.project.transcript import Transcript
-from huref_zk.prove import prove_circuit
+from huref_zk.commitment.salts import SALTS
+from huref_zk.curve import bn254
+from huref_zk.curve.bn254 import R
+from huref_zk.native import ezkl as runner
+from huref_zk.proofs.picture.prove import prove_circuit
+from tests.support.cheats import row_points  # tests/chain/cheats.py
+from tests.support.tampering import OPENING, opening
 
 
 def rows_under(chain, seed: bytes) -> list[list[int]]:

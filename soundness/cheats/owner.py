@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from unittest.mock import patch
 
-from tampering import forge
-
-from huref_zk.project import prover
+from huref_zk.argument import projection_prover as prover
+from tests.support.tampering import forge
 
 
 def masks_and_rows(chain) -> tuple[list[list[int]], list[list[list[int]]]]:

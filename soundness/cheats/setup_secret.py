@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from huref_zk.commit import bn254
-from huref_zk.commit.bn254 import GENERATOR, Point, R
-from huref_zk.commit.commitment import side_by_side
-from huref_zk.commit.salts import row_salts, salt_key
-from huref_zk.commit.srs import invert_all, lagrange_at, root_of_unity
-from huref_zk.quantise import Quantised
+from huref_zk.commitment.file import side_by_side
+from huref_zk.commitment.salts import row_salts, salt_key
+from huref_zk.curve import bn254
+from huref_zk.curve.bn254 import GENERATOR, Point, R
+from huref_zk.invariants.quantise import Quantised
+from huref_zk.srs.file import invert_all, lagrange_at, root_of_unity
 
 
 def equivocated_salts(chain, other: Quantised, tau: int) -> list[list[list[int]]]:

@@ -6,11 +6,10 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from unittest.mock import patch
 
-from tampering import OPENING, forge
-
-from huref_zk import verify
+from huref_zk.proofs.picture import verify
+from huref_zk.proofs.picture.verify import Policy
 from huref_zk.render.image import read_png, write_png
-from huref_zk.verify import Policy
+from tests.support.tampering import OPENING, forge
 
 
 def without_step(number: int) -> AbstractContextManager:

@@ -11,28 +11,28 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from huref_zk import bundle as hzp
-from huref_zk import verify
-from huref_zk.audit.file import parse_audit
-from huref_zk.canonical import canonicalise
+from huref_zk.argument.projection_proof import parse_projection
 from huref_zk.cli.shown import describe
-from huref_zk.commit.commitment import parse_commitment
-from huref_zk.commit.ptau import convert, read_ptau
-from huref_zk.commit.srs import Srs
-from huref_zk.commit.srs_check import check_structure
-from huref_zk.container import parse_canonical_json, read_container
+from huref_zk.commitment.file import parse_commitment
+from huref_zk.commitment.secret import read_secret
+from huref_zk.comparison.saved import parse_fingerprint
 from huref_zk.errors import InputError
-from huref_zk.families import read_map
-from huref_zk.fingerprint import read_token_file
-from huref_zk.load import open_model
-from huref_zk.opening.file import parse_opening
-from huref_zk.project.proof import parse_projection
+from huref_zk.files.container import parse_canonical_json, read_container
+from huref_zk.invariants.canonical import canonicalise
+from huref_zk.invariants.prepare import read_token_file
+from huref_zk.models.families import read_map
+from huref_zk.models.load import open_model
+from huref_zk.proofs.inference.file import parse_audit
+from huref_zk.proofs.opening.file import parse_opening
+from huref_zk.proofs.picture import file as hzp
+from huref_zk.proofs.picture import verify
+from huref_zk.proofs.similarity.file import parse_bundle as parse_pair
 from huref_zk.render import load_generator
 from huref_zk.render.image import read_png
 from huref_zk.render.pickle_reader import read_pickle
-from huref_zk.secret import read_secret
-from huref_zk.similarity.saved import parse_fingerprint
-from huref_zk.similarity_proof.bundle import parse_bundle as parse_pair
+from huref_zk.srs.file import Srs
+from huref_zk.srs.ptau import convert, read_ptau
+from huref_zk.srs.structure import check_structure
 from soundness.fuzz import seeds
 from soundness.small import TOKENS
 

@@ -14,25 +14,25 @@ from unittest.mock import patch
 
 import numpy as np
 
-from huref_zk import bundle as hzp
-from huref_zk.audit import claims
-from huref_zk.audit import file as hza
-from huref_zk.audit.claims import geometry_of
-from huref_zk.bundle import FIELDS, FORMAT, encode_v
-from huref_zk.canonical import Canonical, canonicalise
+from huref_zk.argument.projection_proof import ProjectionProof, SideProof, serialise_projection
 from huref_zk.circuit.encoder import V_LENGTH
-from huref_zk.commit import bn254
-from huref_zk.commit import commitment as hzc
-from huref_zk.commit.bn254 import GENERATOR, R
-from huref_zk.commit.commitment import Commitment, parse_commitment, token_digest
-from huref_zk.commit.salts import E_SALTS, SALTS
-from huref_zk.container import pack_container
-from huref_zk.load import open_model
-from huref_zk.opening import file as hzo
-from huref_zk.project.proof import ProjectionProof, SideProof, serialise_projection
-from huref_zk.similarity import saved as hzf
-from huref_zk.similarity.tokens import TokenList
-from huref_zk.similarity_proof import bundle as hzs
+from huref_zk.commitment import file as hzc
+from huref_zk.commitment.file import Commitment, parse_commitment, token_digest
+from huref_zk.commitment.salts import E_SALTS, SALTS
+from huref_zk.comparison import saved as hzf
+from huref_zk.comparison.tokens import TokenList
+from huref_zk.curve import bn254
+from huref_zk.curve.bn254 import GENERATOR, R
+from huref_zk.files.container import pack_container
+from huref_zk.invariants.canonical import Canonical, canonicalise
+from huref_zk.models.load import open_model
+from huref_zk.proofs.inference import claims
+from huref_zk.proofs.inference import file as hza
+from huref_zk.proofs.inference.claims import geometry_of
+from huref_zk.proofs.opening import file as hzo
+from huref_zk.proofs.picture import file as hzp
+from huref_zk.proofs.picture.file import FIELDS, FORMAT, encode_v
+from huref_zk.proofs.similarity import file as hzs
 from soundness.small import ROOT, TOKENS, write_model
 
 HEX = "0123456789abcdef" * 4
@@ -296,7 +296,7 @@ def gguf(folder: Path) -> bytes:
     from gguf import GGUFWriter
     from safetensors.numpy import load_file
 
-    from huref_zk.load.gguf_file import NAMES
+    from huref_zk.models.gguf_file import NAMES
 
     canonical(folder)
     facts = json.loads(config(folder))
@@ -328,7 +328,7 @@ def gguf(folder: Path) -> bytes:
 def family_maps(folder: Path) -> list[bytes]:
     from dataclasses import asdict
 
-    from huref_zk.families import Family, family_of
+    from huref_zk.models.families import Family, family_of
 
     defaults = {name: f.default for name, f in Family.__dataclass_fields__.items()}
     out = []

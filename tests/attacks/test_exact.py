@@ -11,11 +11,11 @@ from functools import cache
 
 import numpy as np
 import pytest
-from rewrites import BROKEN
-from small_models import MODELS, checkpoint, likeness, new_ids, off, parameter_cosine
 
 from huref_zk.attacks import ATTACKS, attack
 from huref_zk.attacks.function import logits
+from tests.support.rewrites import BROKEN
+from tests.support.small_models import MODELS, checkpoint, likeness, new_ids, off, parameter_cosine
 
 EXACT = [name for name, entry in ATTACKS.items() if entry.exact]
 SAME = 1e-4  # of the logits' standard deviation

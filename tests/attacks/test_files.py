@@ -9,17 +9,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from small_models import MODELS, checkpoint, off, write_random
 
-from benchmarks.end_to_end import smollm2
 from huref_zk.attacks import ATTACKS, Checkpoint, attack, read_checkpoint, write_checkpoint
 from huref_zk.attacks.checkpoint import EMBEDDING, HEAD
 from huref_zk.attacks.function import logits
 from huref_zk.cli import main
 from huref_zk.errors import InputError
-from huref_zk.load import EMBEDDED, open_model
+from huref_zk.models.load import EMBEDDED, open_model
 from huref_zk.render import metrics
 from huref_zk.render.image import read_png
+from research.benchmarks.end_to_end import smollm2
+from tests.support.small_models import MODELS, checkpoint, off, write_random
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -8,18 +8,18 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from small_models import WORDS, checkpoint, new_ids
 from tokenizers import Tokenizer
 
 from huref_zk.attacks import attack, write_checkpoint
 from huref_zk.attacks.checkpoint import EMBEDDING, HEAD
 from huref_zk.attacks.vocabulary import renumber_vocabulary
-from huref_zk.canonical import canonicalise
+from huref_zk.comparison.tokens import common_tokens, own_tokens
 from huref_zk.errors import InputError
-from huref_zk.load import open_model
-from huref_zk.load.tokenizer import parse_tokenizer
-from huref_zk.similarity.tokens import common_tokens, own_tokens
-from huref_zk.sketch import PUBLIC_SEED, ics, sketch
+from huref_zk.invariants.canonical import canonicalise
+from huref_zk.invariants.sketch import PUBLIC_SEED, ics, sketch
+from huref_zk.models.load import open_model
+from huref_zk.models.tokenizer import parse_tokenizer
+from tests.support.small_models import WORDS, checkpoint, new_ids
 
 NAME = "vocabulary-renumbering"
 TEXTS = (WORDS, "<s>models<extra> write</s>", "def f(x):\n    return x + 1", "é")

@@ -6,7 +6,15 @@ import copy
 from dataclasses import replace
 
 import pytest
-from tampering import (
+
+from huref_zk.argument import projection_prover as prover
+from huref_zk.commitment import file as commitment
+from huref_zk.commitment.file import serialise
+from huref_zk.curve import bn254
+from huref_zk.errors import EnvironmentLacks, InputError
+from huref_zk.files.container import canonical_json
+from huref_zk.proofs.picture.verify import shape_of
+from tests.support.tampering import (
     accepted,
     forge,
     pack,
@@ -18,13 +26,6 @@ from tampering import (
     with_descriptor,
     with_points,
 )
-
-from huref_zk.commit import bn254, commitment
-from huref_zk.commit.commitment import serialise
-from huref_zk.container import canonical_json
-from huref_zk.errors import EnvironmentLacks, InputError
-from huref_zk.project import prover
-from huref_zk.verify import shape_of
 
 
 def changed(descriptor: dict, path: str, value) -> dict:

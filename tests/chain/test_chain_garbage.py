@@ -14,13 +14,13 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from tampering import pack, plain_json, raw, sections_of
 
-from huref_zk.bundle import MAGIC, MAX_BYTES
-from huref_zk.commit.commitment import MAX_ROWS
-from huref_zk.container import canonical_json
+from huref_zk.commitment.file import MAX_ROWS
+from huref_zk.files.container import canonical_json
+from huref_zk.proofs.picture.file import MAGIC, MAX_BYTES
+from tests.support.tampering import pack, plain_json, raw, sections_of
 
-WORKER = Path(__file__).with_name("judge_garbage.py")
+WORKER = Path(__file__).parents[1] / "support" / "judge_garbage.py"
 MEMORY_MB = 1024
 SECONDS_EACH = 60  # on a busy machine; all but the largest take well under one
 
@@ -30,7 +30,7 @@ def judged(chain, folder: Path) -> dict:
     files = [chain.commitment_file, chain.image_file, chain.cache, chain.generator_file]
     done = subprocess.run(
         [sys.executable, str(WORKER), str(folder), *map(str, files)],
-        env={**os.environ, "PYTHONPATH": str(WORKER.parents[1])},
+        env={**os.environ, "PYTHONPATH": str(WORKER.parents[2])},
         capture_output=True,
         text=True,
         timeout=600,

@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import pytest
-from tampering import accepted, forge, pack, pack_bundle, plain_json, raw, refused, sections_of
 
-from huref_zk.bundle import FIELDS
-from huref_zk.container import canonical_json
+from huref_zk.files.container import canonical_json
+from huref_zk.proofs.picture.file import FIELDS
+from tests.support.tampering import (
+    accepted,
+    forge,
+    pack,
+    pack_bundle,
+    plain_json,
+    raw,
+    refused,
+    sections_of,
+)
 
 # Who refuses when somebody else rewrites the field: what the verifier works out itself first, else
 # the projection proof, whose challenges hash the whole claim.

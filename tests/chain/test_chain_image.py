@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from tampering import ALLOW, accepted, forge, refused
 
-from huref_zk.commit.commitment import token_digest
+from huref_zk.commitment.file import token_digest
 from huref_zk.errors import InputError
+from huref_zk.invariants.sketch import PUBLIC_SEED
+from huref_zk.proofs.picture.statement import pixel_digest
+from huref_zk.proofs.picture.verify import Policy
 from huref_zk.render import load_generator
 from huref_zk.render.image import read_png, write_png
-from huref_zk.sketch import PUBLIC_SEED
-from huref_zk.statement import pixel_digest
-from huref_zk.verify import Policy
+from tests.support.tampering import ALLOW, accepted, forge, refused
 
 
 @pytest.fixture

@@ -6,21 +6,29 @@ from dataclasses import replace
 from unittest.mock import patch
 
 import pytest
-from cheats import BREAKS_EMBEDDING, BREAKS_FACTOR, EMBEDDING, FACTOR, failing, row_points, shifted
-from tampering import OPENING, accepted, forge, pack_bundle, refused
 
-from huref_zk.circuit.encoder import P
-from huref_zk.commit import bn254
-from huref_zk.commit.salts import E_SALTS
-from huref_zk.project import verifier
-from huref_zk.project.proof import (
+from huref_zk.argument import projection_verifier as verifier
+from huref_zk.argument.projection_proof import (
     ProjectionProof,
     SideProof,
     parse_projection,
     serialise_projection,
 )
-from huref_zk.project.transcript import Transcript
-from huref_zk.sketch import PUBLIC_SEED
+from huref_zk.argument.transcript import Transcript
+from huref_zk.circuit.encoder import P
+from huref_zk.commitment.salts import E_SALTS
+from huref_zk.curve import bn254
+from huref_zk.invariants.sketch import PUBLIC_SEED
+from tests.support.cheats import (
+    BREAKS_EMBEDDING,
+    BREAKS_FACTOR,
+    EMBEDDING,
+    FACTOR,
+    failing,
+    row_points,
+    shifted,
+)
+from tests.support.tampering import OPENING, accepted, forge, pack_bundle, refused
 
 
 def test_nothing_fails_without_a_cheat(chain):

@@ -5,18 +5,18 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from cheats import FACTOR, ROW, failing, other_row, row_points, rows_exchanged
-from tampering import OPENING, accepted, forge, opening, refused
 
+from huref_zk.argument.projection_proof import absorb_claim
+from huref_zk.argument.projection_prover import prove_projection
+from huref_zk.argument.transcript import Transcript
 from huref_zk.circuit.encoder import P, encode_exact, load_encoder
-from huref_zk.commit import bn254
-from huref_zk.commit.salts import SALTS
-from huref_zk.project.proof import absorb_claim
-from huref_zk.project.prover import prove_projection
-from huref_zk.project.transcript import Transcript
-from huref_zk.prove import prove_circuit
-from huref_zk.sketch import PUBLIC_SEED
-from huref_zk.verify import _check_proof
+from huref_zk.commitment.salts import SALTS
+from huref_zk.curve import bn254
+from huref_zk.invariants.sketch import PUBLIC_SEED
+from huref_zk.proofs.picture.prove import prove_circuit
+from huref_zk.proofs.picture.verify import _check_proof
+from tests.support.cheats import FACTOR, ROW, failing, other_row, row_points, rows_exchanged
+from tests.support.tampering import OPENING, accepted, forge, opening, refused
 
 
 def maps_of(chain, rows):

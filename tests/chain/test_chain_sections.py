@@ -6,11 +6,11 @@ from dataclasses import replace
 from itertools import combinations
 
 import pytest
-from tampering import accepted, forge, pack, raw, refused, sections_of
 
-from huref_zk.bundle import SECTIONS, decode_v
-from huref_zk.commit import bn254
-from huref_zk.container import canonical_json
+from huref_zk.curve import bn254
+from huref_zk.files.container import canonical_json
+from huref_zk.proofs.picture.file import SECTIONS, decode_v
+from tests.support.tampering import accepted, forge, pack, raw, refused, sections_of
 
 
 @pytest.mark.parametrize("name", SECTIONS)

@@ -9,16 +9,16 @@ import shutil
 from dataclasses import asdict, replace
 
 import pytest
-from tampering import ALLOW, accepted, forge, judge, refused, with_descriptor
 
-from huref_zk import verify
 from huref_zk.circuit import keys
 from huref_zk.circuit.shape import shape_for
-from huref_zk.commit import srs as srs_module
-from huref_zk.commit.srs import ceremony_file, ceremony_sha256
-from huref_zk.commit.srs import test_file as srs_test_file
 from huref_zk.errors import EnvironmentLacks, InputError, StepFailed
-from huref_zk.verify import Policy
+from huref_zk.proofs.picture import verify
+from huref_zk.proofs.picture.verify import Policy
+from huref_zk.srs import file as srs_module
+from huref_zk.srs.file import ceremony_file, ceremony_sha256
+from huref_zk.srs.file import test_file as srs_test_file
+from tests.support.tampering import ALLOW, accepted, forge, judge, refused, with_descriptor
 
 STRICT = Policy()
 

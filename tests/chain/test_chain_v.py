@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from tampering import accepted, forge, pack, pack_bundle, refused, sections_of
 
-from huref_zk.bundle import V_LENGTH, decode_v, encode_v
-from huref_zk.commit.bn254 import R
+from huref_zk.curve.bn254 import R
 from huref_zk.errors import InputError, StepFailed
-from huref_zk.statement import statement_digest
-from huref_zk.verify import _check_proof
+from huref_zk.proofs.picture.file import V_LENGTH, decode_v, encode_v
+from huref_zk.proofs.picture.statement import statement_digest
+from huref_zk.proofs.picture.verify import _check_proof
+from tests.support.tampering import accepted, forge, pack, pack_bundle, refused, sections_of
 
 SAMPLE = (0, 1, 255, 256, 510, 511)
 

@@ -18,8 +18,8 @@ if hasattr(os, "sched_setaffinity"):  # what run_all counts, and numpy and ezkl 
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
 
 from huref_zk.circuit import keys
-from huref_zk.commit.srs import find_srs
-from huref_zk.fingerprint import commit_model, fingerprint_vector, prepare
+from huref_zk.srs.file import find_srs
+from huref_zk.invariants.prepare import commit_model, fingerprint_vector, prepare
 from huref_zk.render import load_generator, render
 
 model, generator, secret, seed, cache = sys.argv[2:]

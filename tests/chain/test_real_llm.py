@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.end_to_end import chain as run_chain
-from benchmarks.end_to_end import smollm2
-from huref_zk.bundle import parse_bundle, read_bundle
+from huref_zk.proofs.picture.file import parse_bundle, read_bundle
 from huref_zk.render.image import read_png, write_png
+from research.benchmarks.end_to_end import chain as run_chain
+from research.benchmarks.end_to_end import smollm2
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -10,14 +10,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.agreement import cosine, graph_in_floats
-from huref_zk.circuit import export, keys, runner
+from huref_zk.circuit import export, keys
 from huref_zk.circuit.encoder import MAPS, P, encode_exact, encode_float, load_encoder
 from huref_zk.circuit.graph import build_graph, term_mask
 from huref_zk.circuit.shape import SALTS, Shape, shape_for
-from huref_zk.commit.bn254 import R
+from huref_zk.curve.bn254 import R
 from huref_zk.errors import EnvironmentLacks, InputError
+from huref_zk.native import ezkl as runner
 from huref_zk.paths import SHIPPED_CIRCUITS
+from research.benchmarks.agreement import cosine, graph_in_floats
 
 SMALL = Shape(widths=(8, 8, 16), k=13, shift=36)
 

@@ -9,8 +9,6 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from benchmarks.agreement import cosine
-from benchmarks.encoder import measure
 from huref_zk.circuit.encoder import (
     HIDDEN,
     INVERSE_BITS,
@@ -22,7 +20,9 @@ from huref_zk.circuit.encoder import (
     load_encoder,
 )
 from huref_zk.errors import EnvironmentLacks
-from huref_zk.quantise import FILTER_BITS
+from huref_zk.invariants.quantise import FILTER_BITS
+from research.benchmarks.agreement import cosine
+from research.benchmarks.encoder import measure
 
 
 @pytest.fixture(scope="module")

@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from huref_zk.circuit import runner
 from huref_zk.cli import COMMANDS, main
-from huref_zk.commit.commitment import serialise
-from huref_zk.commit.srs import find_srs
+from huref_zk.commitment.file import serialise
+from huref_zk.native import ezkl as runner
 from huref_zk.render import generator as generator_module
 from huref_zk.render.image import read_png, write_png
+from huref_zk.srs.file import find_srs
 
 COUNT = ("--count", 64)
 OTHER_SEED = "11" * 32
@@ -246,7 +246,7 @@ def test_an_impossible_target_is_refused_before_the_work(
     (tmp_path / "folder").mkdir()
     bad = {"missing folder": "none/x", "file as folder": "file/x", "folder as file": "folder"}
     before = listing(tmp_path)
-    monkeypatch.setattr("huref_zk.fingerprint.prepare", None)  # would be a TypeError
+    monkeypatch.setattr("huref_zk.invariants.prepare.prepare", None)  # would be a TypeError
     result = run(command, *changed(arguments[command], out=tmp_path / bad[target]))
     check_error(result, 2, bad[target].removesuffix("/x"))
     assert listing(tmp_path) == before
@@ -458,7 +458,9 @@ def test_commit_to_an_impossible_place_writes_nothing(arguments, tmp_path, monke
     (tmp_path / "file").write_text("x")
     (tmp_path / "taken" / "commitment.hzc").mkdir(parents=True)
     before = listing(tmp_path)
-    monkeypatch.setattr("huref_zk.fingerprint.prepare", None)  # refused before the model is read
+    monkeypatch.setattr(
+        "huref_zk.invariants.prepare.prepare", None
+    )  # refused before the model is read
     for out in ("file", "file/below", "taken"):
         bad = changed(arguments["commit"], out=tmp_path / out)
         check_error(run("commit", *bad, "--force"), 2, out.split("/")[0])
@@ -470,7 +472,7 @@ def test_commit_that_fails_late_writes_nothing(arguments, tmp_path, monkeypatch)
         raise MemoryError
 
     with monkeypatch.context() as patch:
-        patch.setattr("huref_zk.fingerprint.commit_model", fails)
+        patch.setattr("huref_zk.invariants.prepare.commit_model", fails)
         check_error(run("commit", *arguments["commit"]), 3, "out of memory")
     assert listing(tmp_path) == {}
     run("commit", *arguments["commit"], expect=0)

@@ -9,8 +9,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from huref_zk.cli import main
+from huref_zk.comparison.saved import read_fingerprint
 from huref_zk.paths import default_registry
-from huref_zk.similarity.saved import read_fingerprint
 
 
 def run(*arguments: object) -> Result:
@@ -98,7 +98,7 @@ def test_search_by_saved_fingerprint(db, child_file):
 def test_what_was_skipped_is_said(db, child_file, tmp_path):
     from dataclasses import replace
 
-    from huref_zk.similarity.saved import write_fingerprint
+    from huref_zk.comparison.saved import write_fingerprint
 
     saved = read_fingerprint(child_file)
     write_fingerprint(tmp_path / "other.hzf", replace(saved, seed=bytes(32)))
@@ -135,7 +135,7 @@ def test_list_show_export_remove(db, tmp_path):
 
 
 def test_names_are_refused_before_the_work(db, monkeypatch):
-    monkeypatch.setattr("huref_zk.similarity.saved.make_fingerprint", None)  # a TypeError
+    monkeypatch.setattr("huref_zk.comparison.saved.make_fingerprint", None)  # a TypeError
     refused("registry", "add", "demo-base", "--db", db, words="--replace")
     refused("registry", "add", "demo-base", "--name", "a\tb", "--db", db, words="name must be")
     done = run("registry", "add", "demo-base", "--replace", "--db", db)
@@ -217,7 +217,7 @@ def test_a_model_without_a_picture_is_reported_all_the_same(tmp_path, monkeypatc
         raise InputError("its layers are <too> many")
 
     page = tmp_path / "r.html"
-    monkeypatch.setattr("huref_zk.fingerprint.prepare", cannot)
+    monkeypatch.setattr("huref_zk.invariants.prepare.prepare", cannot)
     told("compare", "demo-base", "demo-child", "--html", page)
     text = page.read_text(encoding="utf-8")
     assert "No picture: its layers are &lt;too&gt; many" in text and "data:image" not in text
@@ -228,7 +228,7 @@ def test_compare_refuses_what_it_cannot_read_or_write(child_file, tmp_path, monk
     refused("compare", child_file, tmp_path / "none.hzf", words="there is no model")
     (tmp_path / "bad.hzf").write_bytes(child_file.read_bytes()[:-1])
     refused("compare", child_file, tmp_path / "bad.hzf", words="too short")
-    monkeypatch.setattr("huref_zk.similarity.compare.compare", None)  # would be a TypeError
+    monkeypatch.setattr("huref_zk.comparison.compare.compare", None)  # would be a TypeError
     bad = tmp_path / "none" / "r.html"
     refused("compare", "demo-base", "demo-child", "--html", bad, words="none is no folder")
     html = ("--html", tmp_path / "r.html")

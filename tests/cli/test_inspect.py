@@ -11,18 +11,18 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from huref_zk.audit import claims
-from huref_zk.audit import file as hza
 from huref_zk.cli import main
-from huref_zk.commit.commitment import commit, serialise, token_digest
-from huref_zk.commit.srs import Srs
-from huref_zk.commit.srs import test_srs as make_test_srs
-from huref_zk.opening import file as hzo
-from huref_zk.opening.make import open_rows
-from huref_zk.quantise import Quantised
-from huref_zk.similarity import saved as hzf
-from huref_zk.similarity.tokens import TokenList
-from huref_zk.similarity_proof.bundle import MAGIC as PAIR_MAGIC
+from huref_zk.commitment.file import commit, serialise, token_digest
+from huref_zk.comparison import saved as hzf
+from huref_zk.comparison.tokens import TokenList
+from huref_zk.invariants.quantise import Quantised
+from huref_zk.proofs.inference import claims
+from huref_zk.proofs.inference import file as hza
+from huref_zk.proofs.opening import file as hzo
+from huref_zk.proofs.opening.prove import open_rows
+from huref_zk.proofs.similarity.file import MAGIC as PAIR_MAGIC
+from huref_zk.srs.file import Srs
+from huref_zk.srs.file import test_srs as make_test_srs
 
 SECRET = bytes(range(32))
 TOKENS, HIDDEN, WIDTHS = 40, 6, (2, 2, 4)

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from huref_zk.cli import main
-from huref_zk.commit import srs
+from huref_zk.srs import file as srs
 
 K = 13  # of the embedded family's circuit
 OTHER = "0" * 64

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from toy_llama import VOCAB, chain, tiny
 from transformers import LlamaForCausalLM
 
-from huref_zk.derivations.corpus import Pair
-from huref_zk.derivations.finetune import continued
-from huref_zk.derivations.train import Setting
+from research.derivations.corpus import Pair
+from research.derivations.finetune import continued
+from research.derivations.train import Setting
+from tests.support.toy_llama import VOCAB, chain, tiny
 
 
 @pytest.fixture(scope="session")

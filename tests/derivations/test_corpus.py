@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from huref_zk.derivations import corpus as module
-from huref_zk.derivations.corpus import functions, functions_of, load_texts, windows
+from research.derivations import corpus as module
+from research.derivations.corpus import functions, functions_of, load_texts, windows
 
 CODE = '''
 import os

@@ -8,16 +8,16 @@ import shutil
 import numpy as np
 import pytest
 import torch
-from toy_llama import chain, tiny
 
-from huref_zk.derivations import corpus, folders, measures
-from huref_zk.derivations.corpus import Pair, Texts
-from huref_zk.derivations.table import DERIVATIONS
-from huref_zk.derivations.train import Setting
-from huref_zk.experiments import derivations_table, necessity
-from huref_zk.fingerprint import prepare, sketch_of
-from huref_zk.load import EMBEDDED, open_model
-from huref_zk.sketch import PUBLIC_SEED, ics
+from huref_zk.invariants.prepare import prepare, sketch_of
+from huref_zk.invariants.sketch import PUBLIC_SEED, ics
+from huref_zk.models.load import EMBEDDED, open_model
+from research.derivations import corpus, folders, measures
+from research.derivations.corpus import Pair, Texts
+from research.derivations.table import DERIVATIONS
+from research.derivations.train import Setting
+from research.experiments import derivations_table, necessity
+from tests.support.toy_llama import chain, tiny
 
 CODE = """
 def f(a):

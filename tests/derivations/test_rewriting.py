@@ -7,17 +7,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from toy_llama import chain
 
-from huref_zk.derivations.finetune import continued
-from huref_zk.derivations.layers import cluster, crash, layer_outputs, linear_cka, stack
-from huref_zk.derivations.merging import average, task_arithmetic
-from huref_zk.derivations.rounding import quantise_weights, round_groups
-from huref_zk.derivations.sparse import gblm_prune, importance, linear_layers
-from huref_zk.derivations.structured import least_important, llm_prune, taylor
-from huref_zk.derivations.surgery import behaviour_probe, operate, pooled, writes
-from huref_zk.derivations.train import clone, held_out_loss
 from huref_zk.errors import InputError
+from research.derivations.finetune import continued
+from research.derivations.layers import cluster, crash, layer_outputs, linear_cka, stack
+from research.derivations.merging import average, task_arithmetic
+from research.derivations.rounding import quantise_weights, round_groups
+from research.derivations.sparse import gblm_prune, importance, linear_layers
+from research.derivations.structured import least_important, llm_prune, taylor
+from research.derivations.surgery import behaviour_probe, operate, pooled, writes
+from research.derivations.train import clone, held_out_loss
+from tests.support.toy_llama import chain
 
 
 def finite(model, text) -> bool:

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from huref_zk.derivations.corpus import Pair
-from huref_zk.derivations.distil import distil, divergence, fresh
-from huref_zk.derivations.finetune import IGNORED, continued, masked, sft
-from huref_zk.derivations.lora import TARGETS, attach, lora, merge, train_adapters
-from huref_zk.derivations.preference import (
+from huref_zk.errors import InputError
+from research.derivations.corpus import Pair
+from research.derivations.distil import distil, divergence, fresh
+from research.derivations.finetune import IGNORED, continued, masked, sft
+from research.derivations.lora import TARGETS, attach, lora, merge, train_adapters
+from research.derivations.preference import (
     Preferences,
     dpo,
     margins,
@@ -21,14 +22,13 @@ from huref_zk.derivations.preference import (
     self_play,
     spin,
 )
-from huref_zk.derivations.train import (
+from research.derivations.train import (
     Setting,
     batches,
     held_out_loss,
     log_likelihood,
     optimise,
 )
-from huref_zk.errors import InputError
 
 
 def same(a, b) -> bool:

@@ -7,17 +7,17 @@ import json
 import shutil
 from dataclasses import replace
 
-import build_contract
 import pytest
 from click.testing import CliRunner
 
 from huref_zk.circuit.keys import verifying_keys
-from huref_zk.circuit.runner import EzklFailed
 from huref_zk.circuit.shape import shape_for
 from huref_zk.cli import main
-from huref_zk.commit.srs import find_srs
 from huref_zk.evm import contract
 from huref_zk.evm.contract import keccak256
+from huref_zk.native.ezkl import EzklFailed
+from huref_zk.srs.file import find_srs
+from tests.support import build_contract
 
 COMPILED = json.loads(build_contract.FIXTURE.read_text())
 ACCOUNT = "0x" + "11" * 20

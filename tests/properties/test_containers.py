@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from huref_zk.container import (
+from huref_zk.errors import InputError
+from huref_zk.files.container import (
     MAX_DEPTH,
     canonical_json,
     pack_container,
     parse_canonical_json,
     read_container,
 )
-from huref_zk.errors import InputError
 
 MAGIC = b"HUREFANY"
 leaf = st.integers(-(2**63) + 1, 2**63 - 1) | st.text(max_size=8)

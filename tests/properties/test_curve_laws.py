@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from py_ecc import optimized_bn128 as oracle
 
-from huref_zk.commit import bn254
-from huref_zk.commit.bn254 import GENERATOR, LAMBDA, Q, R, add, msm, multiply, negate
+from huref_zk.curve import bn254
+from huref_zk.curve.bn254 import GENERATOR, LAMBDA, Q, R, add, msm, multiply, negate
 from huref_zk.errors import InputError
 
 SMALL = multiply(GENERATOR, 5)

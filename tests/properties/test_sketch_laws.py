@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from huref_zk.sketch import SIDES, ics, ics_maps, signs, sketch
+from huref_zk.invariants.sketch import SIDES, ics, ics_maps, signs, sketch
 
 seeds = st.binary(min_size=32, max_size=32)
 numbers = st.integers(0, 2**32 - 1)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from huref_zk.commit import merkle
-from huref_zk.commit.bn254 import R
-from huref_zk.project.transcript import Transcript
+from huref_zk.argument.transcript import Transcript
+from huref_zk.commitment import tree as merkle
+from huref_zk.curve.bn254 import R
 
 # Short, from few letters: that is where boundaries could be mistaken.
 label = st.text("ab\0", max_size=3)

@@ -12,7 +12,7 @@ TESTS = Path(__file__).resolve().parents[1]
 # CPU seconds from a file to pixels after imports, peak bytes of the process, heavy modules loaded.
 SCRIPT = """
 import json, sys, time
-from peak_memory import own_peak
+from tests.support.peak_memory import own_peak
 from huref_zk.render import load_generator, render
 start = time.process_time()
 generator = load_generator(sys.argv[1])

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import pytest
 
 from huref_zk.circuit import keys
-from huref_zk.similarity_proof.bundle import PairBundle
-from huref_zk.similarity_proof.exact import TOP, Range, exactly
-from huref_zk.similarity_proof.prove import Member, prove_similarity, similarity
-from huref_zk.similarity_proof.shape import PairShape
-from huref_zk.similarity_proof.verify import pair_of
-from huref_zk.sketch import PUBLIC_SEED
+from huref_zk.invariants.sketch import PUBLIC_SEED
+from huref_zk.proofs.similarity.exact import TOP, Range, exactly
+from huref_zk.proofs.similarity.file import PairBundle
+from huref_zk.proofs.similarity.prove import Member, prove_similarity, similarity
+from huref_zk.proofs.similarity.shape import PairShape
+from huref_zk.proofs.similarity.verify import pair_of
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from huref_zk.circuit import keys, runner
+from huref_zk.circuit import keys
 from huref_zk.circuit.encoder import MAPS, P
 from huref_zk.circuit.graph import term_mask
 from huref_zk.circuit.shape import SALTS, Shape
-from huref_zk.commit.bn254 import R
+from huref_zk.curve.bn254 import R
 from huref_zk.errors import InputError
-from huref_zk.similarity_proof.exact import (
+from huref_zk.invariants.sketch import ics
+from huref_zk.native import ezkl as runner
+from huref_zk.proofs.similarity.exact import (
     Range,
     at_least,
     at_most,
@@ -23,7 +25,7 @@ from huref_zk.similarity_proof.exact import (
     holds,
     sum_of_cosines,
 )
-from huref_zk.similarity_proof.shape import (
+from huref_zk.proofs.similarity.shape import (
     CELL,
     CONDITIONS,
     FRACTION_BITS,
@@ -33,7 +35,6 @@ from huref_zk.similarity_proof.shape import (
     energy_shift,
     pair_for,
 )
-from huref_zk.sketch import ics
 
 ONE = MAPS << FRACTION_BITS
 SMALL = Shape(widths=(8, 8, 16), k=13, shift=36)

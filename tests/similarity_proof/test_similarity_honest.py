@@ -6,19 +6,19 @@ import json
 
 import pytest
 from click.testing import CliRunner
-from forging import ALLOW, accepted, judge, pack
 
 from huref_zk.circuit.encoder import MAPS
 from huref_zk.cli import main
 from huref_zk.errors import EnvironmentLacks, InputError, NotValid
-from huref_zk.fingerprint import sketch_of
-from huref_zk.similarity_proof.bundle import parse_bundle, read_bundle, write_bundle
-from huref_zk.similarity_proof.exact import TOP, Range, at_least, exactly
-from huref_zk.similarity_proof.prove import Member, prove_similarity
-from huref_zk.similarity_proof.shape import FRACTION_BITS
-from huref_zk.similarity_proof.verify import STEPS, PairPolicy
-from huref_zk.sketch import PUBLIC_SEED, ics
-from huref_zk.verify import Policy
+from huref_zk.invariants.prepare import sketch_of
+from huref_zk.invariants.sketch import PUBLIC_SEED, ics
+from huref_zk.proofs.picture.verify import Policy
+from huref_zk.proofs.similarity.exact import TOP, Range, at_least, exactly
+from huref_zk.proofs.similarity.file import parse_bundle, read_bundle, write_bundle
+from huref_zk.proofs.similarity.prove import Member, prove_similarity
+from huref_zk.proofs.similarity.shape import FRACTION_BITS
+from huref_zk.proofs.similarity.verify import STEPS, PairPolicy
+from tests.support.forging import ALLOW, accepted, judge, pack
 
 
 def float_ics(pair) -> float:

@@ -5,7 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from forging import (
+
+from huref_zk.circuit import keys
+from huref_zk.commitment.file import serialise
+from huref_zk.errors import InputError
+from huref_zk.invariants.sketch import PUBLIC_SEED
+from huref_zk.proofs.picture.prove import prove_circuit
+from huref_zk.proofs.picture.verify import Policy, check_halo2
+from huref_zk.proofs.similarity.exact import TOP, Range, exactly
+from huref_zk.proofs.similarity.shape import CONDITIONS
+from huref_zk.proofs.similarity.verify import COLUMNS, PairPolicy
+from tests.support.forging import (
     accepted,
     forge,
     judge,
@@ -15,16 +25,6 @@ from forging import (
     with_descriptor,
     with_header,
 )
-
-from huref_zk.circuit import keys
-from huref_zk.commit.commitment import serialise
-from huref_zk.errors import InputError
-from huref_zk.prove import prove_circuit
-from huref_zk.similarity_proof.exact import TOP, Range, exactly
-from huref_zk.similarity_proof.shape import CONDITIONS
-from huref_zk.similarity_proof.verify import COLUMNS, PairPolicy
-from huref_zk.sketch import PUBLIC_SEED
-from huref_zk.verify import Policy, check_halo2
 
 FRESH = bytes(range(32))
 

@@ -12,9 +12,9 @@ import pytest
 from huref_zk.circuit import export, keys
 from huref_zk.errors import EnvironmentLacks
 from huref_zk.paths import SHIPPED_CIRCUITS
-from huref_zk.similarity_proof import bundle
-from huref_zk.similarity_proof.shape import CELL, CONDITIONS, MAX_ENERGY, MIN_ENERGY, TOP, pair_for
-from huref_zk.similarity_proof.verify import COLUMNS, STEPS
+from huref_zk.proofs.similarity import file as bundle
+from huref_zk.proofs.similarity.shape import CELL, CONDITIONS, MAX_ENERGY, MIN_ENERGY, TOP, pair_for
+from huref_zk.proofs.similarity.verify import COLUMNS, STEPS
 
 DOC = (Path(__file__).resolve().parents[2] / "docs" / "similarity-proof.md").read_text("utf-8")
 PAIRS = export.shipped_pairs()

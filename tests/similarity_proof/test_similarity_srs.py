@@ -13,10 +13,10 @@ import pytest
 from click.testing import CliRunner
 
 from huref_zk.cli import main
-from huref_zk.commit import srs as srs_module
-from huref_zk.commit.commitment import write_commitment
-from huref_zk.commit.srs import Srs, ceremony_file
-from huref_zk.fingerprint import commit_model
+from huref_zk.commitment.file import write_commitment
+from huref_zk.invariants.prepare import commit_model
+from huref_zk.srs import file as srs_module
+from huref_zk.srs.file import Srs, ceremony_file
 
 OTHER = "0" * 64
 

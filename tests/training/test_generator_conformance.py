@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from training.stylegan2 import Generator
+from research.training.stylegan2 import Generator
 
 FIXTURES = Path(__file__).resolve().parents[1] / "fixtures" / "stylegan2"
 # name: channels per resolution, mapping layers

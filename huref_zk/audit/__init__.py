@@ -1,1 +1,0 @@
-"""Spot checks of inference: committed layers at work (docs/inference-audit.md)."""

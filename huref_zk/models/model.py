@@ -1,0 +1,104 @@
+"""What every loader gives: named tensors, read one at a time."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from huref_zk.errors import InputError
+from huref_zk.files.container import load_json, read_bounded
+from huref_zk.models.tokenizer import UNKNOWN, Tokenizer, parse_tokenizer
+
+MAX_JSON = 1 << 20
+MAX_TOKENIZER = 40 << 20  # the largest in use have 33 MB; Python makes up to 24 times that of it
+MAX_TENSOR = 1 << 33  # entries; a claimed shape beyond this is refused before anything is read
+
+
+class Model(ABC):
+    """A checkpoint under Hugging Face's tensor names.
+
+    config: config.json's object; source: its name for messages.
+    """
+
+    config: dict
+    source: str
+
+    @abstractmethod
+    def shape(self, name: str) -> tuple[int, ...]:
+        """Shape of a tensor. Raises InputError when it is missing."""
+
+    @abstractmethod
+    def tensor(self, name: str) -> np.ndarray:
+        """A whole tensor as float32. Raises InputError when it is missing."""
+
+    @abstractmethod
+    def rows(self, name: str, ids: np.ndarray) -> np.ndarray:
+        """Rows ``ids`` of a matrix as float32, reading little more than those."""
+
+    def has(self, name: str) -> bool:
+        """Whether there is such a tensor."""
+        try:
+            self.shape(name)
+        except InputError:
+            return False
+        return True
+
+    def running_config(self) -> dict:
+        """The config with everything that running the model needs."""
+        return dict(self.config)
+
+    def names(self) -> tuple[str, ...]:
+        """Names of all tensors, Hugging Face's where they are known. Raises InputError when they
+        cannot be listed."""
+        raise InputError(f"{self.source}: its tensors cannot be listed")
+
+    @cached_property
+    def tokenizer(self) -> Tokenizer:
+        """What is known of the tokenizer. Raises InputError for a malformed one."""
+        return UNKNOWN
+
+    def special_ids(self) -> frozenset[int]:
+        """Token ids that stand for no text (bos, padding, chat marks ...)."""
+        return self.tokenizer.special
+
+    def tokenizer_size(self) -> int | None:
+        """How many ids the tokenizer knows, when that is known."""
+        return self.tokenizer.size
+
+    def vocabulary(self) -> dict[str, int] | None:
+        """Token text -> id of the tokens that stand for text, when the tokenizer is known."""
+        return self.tokenizer.vocabulary
+
+    def token_order(self) -> tuple[int, ...] | None:
+        """Ids of the tokens that stand for text, in the order in which the tokenizer learnt them
+        (the rarest last), when that is known: the same tokens whatever ids they have."""
+        return self.tokenizer.order
+
+
+def read_json(path: Path, limit: int = MAX_JSON) -> dict:
+    """A JSON object of at most ``limit`` bytes. Raises InputError."""
+    try:
+        value = load_json(read_bounded(path, limit))
+    except ValueError:
+        raise InputError(f"{path} is not valid JSON") from None
+    if not isinstance(value, dict):
+        raise InputError(f"{path} holds no JSON object")
+    return value
+
+
+def folder_tokenizer(folder: Path) -> Tokenizer:
+    """What a folder's tokenizer.json tells; UNKNOWN without one. Raises InputError for what is no
+    JSON object of at most MAX_TOKENIZER bytes."""
+    path = folder / "tokenizer.json"
+    return parse_tokenizer(read_json(path, MAX_TOKENIZER)) if path.exists() else UNKNOWN
+
+
+def runs(ids: np.ndarray) -> list[tuple[int, int]]:
+    """Consecutive ids as (start, stop) pairs, in order: [3, 4, 5, 9] -> [(3, 6), (9, 10)]."""
+    if len(ids) == 0:
+        return []
+    cuts = np.flatnonzero(np.diff(ids) != 1) + 1
+    return [(int(part[0]), int(part[-1]) + 1) for part in np.split(ids, cuts)]

@@ -1,1 +1,0 @@
-"""Opening chosen rows of a commitment; computing a whole one again (docs/openings.md)."""

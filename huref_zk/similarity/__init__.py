@@ -1,1 +1,0 @@
-"""Comparing models: which tokens, which layers, how alike, and how surprising that is."""

@@ -1,0 +1,188 @@
+"""Whether an SRS file is well formed, by pairings on random combinations: without knowing tau.
+
+An SRS whose digest nobody has published can still be *well formed*: powers of one tau, the Lagrange
+points that belong to them, and the same tau in G2. That is checked here. What no check can show is
+that nobody knows tau; a well-formed file of unknown origin stays one that its user has to trust.
+
+With random r_i below 2^128, drawn here, not by whoever made the file (P_i: the powers):
+
+    e(sum r_i P_{i+1}, G2) = e(sum r_i P_i, tau G2)      P_{i+1} = tau P_i for every i, or the two
+                                                         sums agree with probability 2^-128
+    sum c_i P_i = sum f(w^i) g_lagrange[i]               for the random f(x) = sum c_i x^i: the map
+                                                         from coefficients to values is a bijection
+
+Together with P_0 = G the first determines all powers, hence the second all Lagrange points.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from huref_zk.curve import bn254
+from huref_zk.curve.bn254 import GENERATOR, Point, Q, R
+from huref_zk.errors import InputError
+from huref_zk.srs.file import TEST_TAU, file_size, read_k, root_of_unity
+
+Progress = Callable[[int, int], None]
+
+CHECK_MAX_K = 20
+"""The largest k whose structure is checked: ten minutes and half a gigabyte, in plain Python."""
+
+_BITS = 128
+_CHUNK = 1 << 14  # points held at once
+_G2_BYTES = 128
+
+
+def check_structure(path: str | os.PathLike[str], progress: Progress | None = None) -> int:
+    """The k of an SRS file with a right structure under a secret that is no known one.
+
+    Raises InputError naming what is wrong: a malformed file, a point that is not on its curve or is
+    infinity, a first power or G2 that is not the generator, tau 0, 1, a root of unity of the
+    domain or the test SRS's, tau in G2 outside the subgroup, powers that are not tau's, Lagrange
+    points that are not those of the powers, k above CHECK_MAX_K. `progress` hears
+    (points looked at, points in all).
+    """
+    path = Path(path)
+    k = read_k(path)
+    if k > CHECK_MAX_K:
+        raise InputError(f"{path}: structure is checked up to k={CHECK_MAX_K} only, not {k}")
+    n = 1 << k
+    _check_g2_generator(path, k)
+    tau_g2 = _decode_g2(path, _raw(path, file_size(k) - _G2_BYTES, _G2_BYTES))
+    _check_second_power(path, _point_at(path, 0), _point_at(path, 1))
+
+    weights = [secrets.randbits(_BITS) for _ in range(n - 1)]
+    coefficients = [secrets.randbits(_BITS) for _ in range(n)]
+    values = evaluate_on_domain(coefficients, k)
+    here, next_, from_powers, from_lagrange = [], [], [], []
+    for start, points in _chunks(path, 0, n):
+        for i, point in enumerate(points, start):
+            if point is None or (i and point == GENERATOR):
+                raise InputError(f"{path}: power {i} is a point that only a weak tau gives")
+        end = start + len(points)
+        last = min(end, n - 1)  # power n - 1 has no successor, power 0 is nobody's
+        here.append(bn254.msm(points[: last - start], weights[start:last]))
+        first = max(start, 1)
+        next_.append(bn254.msm(points[first - start :], weights[first - 1 : end - 1]))
+        from_powers.append(bn254.msm(points, coefficients[start:end]))
+        if progress is not None:
+            progress(end, 2 * n)
+    for start, points in _chunks(path, n, n):
+        if None in points:
+            raise InputError(f"{path}: a Lagrange point is infinity")
+        end = start + len(points)
+        from_lagrange.append(bn254.msm(points, values[start:end]))
+        if progress is not None:
+            progress(n + end, 2 * n)
+
+    total, shifted, powers_sum, lagrange_sum = (
+        bn254.sum_groups([parts])[0] for parts in (here, next_, from_powers, from_lagrange)
+    )
+    if not _same_ratio(shifted, total, tau_g2):
+        raise InputError(f"{path}: its powers are not those of the tau in its G2 point")
+    if powers_sum != lagrange_sum:
+        raise InputError(f"{path}: its Lagrange points do not belong to its powers")
+    return k
+
+
+def evaluate_on_domain(coefficients: Sequence[int], k: int) -> list[int]:
+    """``f(w^i)`` mod r for all i < n = 2^k, of the polynomial with these n coefficients."""
+    n = 1 << k
+    if len(coefficients) != n:
+        raise ValueError("as many coefficients as the domain has elements")
+    values = [coefficients[int(format(i, f"0{k}b")[::-1], 2)] % R for i in range(n)]
+    size = 2
+    while size <= n:
+        half = size // 2
+        root = pow(root_of_unity(k), n // size, R)
+        twiddle = 1
+        for j in range(half):
+            for i in range(j, n, size):
+                odd = values[i + half] * twiddle % R
+                values[i], values[i + half] = (values[i] + odd) % R, (values[i] - odd) % R
+            twiddle = twiddle * root % R
+        size *= 2
+    return values
+
+
+def _raw(path: Path, start: int, length: int) -> bytes:
+    with open(path, "rb") as file:
+        file.seek(start)
+        data = file.read(length)
+    if len(data) != length:
+        raise InputError(f"{path}: the SRS file ends too early")
+    return data
+
+
+def _points(path: Path, start: int, count: int) -> list[Point]:
+    data = _raw(path, 4 + 64 * start, 64 * count)
+    out = []
+    for i in range(count):
+        try:
+            out.append(bn254.decode_raw(data[64 * i : 64 * i + 64]))
+        except InputError as error:
+            raise InputError(f"{path}: point {start + i}: {error}") from error
+    return out
+
+
+def _point_at(path: Path, index: int) -> Point:
+    return _points(path, index, 1)[0]
+
+
+def _chunks(path: Path, start: int, count: int) -> Iterator[tuple[int, list[Point]]]:
+    """(offset from `start`, points) of `count` points of the file, _CHUNK at a time."""
+    for offset in range(0, count, _CHUNK):
+        yield offset, _points(path, start + offset, min(_CHUNK, count - offset))
+
+
+def _check_second_power(path: Path, first: Point, second: Point) -> None:
+    if first != GENERATOR:
+        raise InputError(f"{path}: its first power is not the generator")
+    if second is None or second == GENERATOR:
+        raise InputError(f"{path}: its tau is {0 if second is None else 1}")
+    if second == bn254.multiply(GENERATOR, TEST_TAU):
+        raise InputError(f"{path}: its tau is that of the test SRS, which everybody knows")
+
+
+def _check_g2_generator(path: Path, k: int) -> None:
+    from py_ecc import optimized_bn128 as oracle
+
+    x, y = oracle.normalize(oracle.G2)
+    wanted = [int(c) for c in (*x.coeffs, *y.coeffs)]
+    raw = _raw(path, file_size(k) - 2 * _G2_BYTES, _G2_BYTES)
+    if raw != b"".join((c * bn254.MONTGOMERY % Q).to_bytes(32, "little") for c in wanted):
+        raise InputError(f"{path}: its first point of G2 is not the generator")
+
+
+def _decode_g2(path: Path, data: bytes):
+    """The G2 point of 128 raw bytes, as py_ecc has it (projective). InputError."""
+    from py_ecc import optimized_bn128 as oracle
+
+    numbers = [int.from_bytes(data[i : i + 32], "little") for i in range(0, _G2_BYTES, 32)]
+    if any(number >= Q for number in numbers):
+        raise InputError(f"{path}: a coordinate of tau in G2 is not below the field order")
+    inverse = pow(bn254.MONTGOMERY, -1, Q)
+    x0, x1, y0, y1 = (number * inverse % Q for number in numbers)
+    point = (oracle.FQ2([x0, x1]), oracle.FQ2([y0, y1]), oracle.FQ2.one())
+    if not oracle.is_on_curve(point, oracle.b2):
+        raise InputError(f"{path}: tau in G2 is not a point of the twisted curve")
+    if not oracle.is_inf(oracle.multiply(point, R)):
+        raise InputError(f"{path}: tau in G2 lies outside the subgroup of order r")
+    return point
+
+
+def _same_ratio(shifted: Point, total: Point, tau_g2) -> bool:
+    """Whether e(shifted, G2) = e(total, tau G2), in one product of two pairings."""
+    from py_ecc import optimized_bn128 as oracle
+
+    def lift(point: Point):
+        if point is None:
+            return oracle.Z1
+        return (oracle.FQ(point[0]), oracle.FQ(point[1]), oracle.FQ.one())
+
+    left = oracle.pairing(oracle.G2, lift(bn254.negate(shifted)), final_exponentiate=False)
+    right = oracle.pairing(tau_g2, lift(total), final_exponentiate=False)
+    return bool(oracle.final_exponentiate(left * right) == oracle.FQ12.one())

@@ -1,0 +1,279 @@
+"""Safetensors folders: right values, lazily read, in one file or in shards."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.numpy import load_file, save_file
+
+from huref_zk.errors import InputError
+from huref_zk.models.load import EMBEDDED, open_model
+from huref_zk.models.model import runs
+from huref_zk.models.safetensors_folder import SafetensorsFolder
+from tests.support.tiny_llama import (
+    FFN,
+    HEAD_DIM,
+    HEADS,
+    HIDDEN,
+    KV_HEADS,
+    LAYERS,
+    VOCAB,
+    build,
+    canonical,
+    refused,
+    same,
+)
+
+EMBEDDING = "model.embed_tokens.weight"
+PROVEN = (LAYERS - 2, LAYERS - 1)
+
+
+def layer_of(name: str) -> int | None:
+    return int(name.split(".")[2]) if name.startswith("model.layers.") else None
+
+
+def test_every_tensor_has_transformers_values(llama, saved):
+    model = open_model(str(saved))
+    for name, parameter in llama.named_parameters():
+        assert model.shape(name) == tuple(parameter.shape)
+        found = model.tensor(name)
+        assert found.dtype == np.float32
+        assert np.array_equal(found, parameter.detach().numpy())
+
+
+def test_canonical_form_of_a_real_checkpoint(llama, saved):
+    """U and V written out with torch, heads repeated as transformers repeats them."""
+    form = canonical(saved)
+    assert form.layer_ids == PROVEN
+    assert form.token_ids.tolist() == list(range(VOCAB - 64, VOCAB))
+    weights = {n: p.detach() for n, p in llama.named_parameters()}
+    assert np.array_equal(form.E, weights[EMBEDDING][-64:].numpy())
+
+    def repeat(w):
+        groups = w.reshape(KV_HEADS, HEAD_DIM, HIDDEN)
+        return groups.repeat_interleave(HEADS // KV_HEADS, dim=0).reshape(-1, HIDDEN)
+
+    for i, U, V in zip(PROVEN, form.U, form.V, strict=True):
+        w = {n.split(f"layers.{i}.")[1]: t for n, t in weights.items() if f"layers.{i}." in n}
+        g, h = w["input_layernorm.weight"], w["post_attention_layernorm.weight"]
+        u = [
+            w["self_attn.q_proj.weight"] * g,
+            repeat(w["self_attn.v_proj.weight"] * g),
+            w["mlp.up_proj.weight"] * h,
+        ]
+        v = [
+            repeat(w["self_attn.k_proj.weight"] * g),
+            w["self_attn.o_proj.weight"].T,
+            w["mlp.down_proj.weight"].T,
+        ]
+        left, right = torch.cat(u).T.numpy(), torch.cat(v).T.numpy()
+        norms = [np.linalg.norm(W.astype(np.float64), axis=0) for W in (left, right)]
+        split = np.sqrt(norms[1] / norms[0])  # each column of both gets the same norm
+        columns, heads = np.arange(U.shape[1]), slice(HEADS * HEAD_DIM, 2 * HEADS * HEAD_DIM)
+        plain = np.delete(columns, columns[heads])
+        assert np.allclose(U[:, plain], (left * split)[:, plain], rtol=1e-6, atol=0)
+        assert np.allclose(V[:, plain], (right / split)[:, plain], rtol=1e-6, atol=0)
+        # Values and Wo are balanced as matrices, within each head: the same products.
+        for h in np.split(columns[heads], HEADS):
+            assert np.allclose(U[:, h] @ V[:, h].T, left[:, h] @ right[:, h].T, atol=1e-6)
+    assert form.widths == (HEADS * HEAD_DIM, HEADS * HEAD_DIM, FFN)
+
+
+def test_shards_give_what_one_file_gives(saved, saved_shards):
+    assert same(canonical(saved), canonical(saved_shards))
+
+
+def test_tied_embeddings(tmp_path):
+    model = build(tie_word_embeddings=True)
+    model.save_pretrained(tmp_path)
+    assert "lm_head.weight" not in load_file(tmp_path / "model.safetensors")
+    tied = canonical(tmp_path)
+    assert np.array_equal(tied.E, model.model.embed_tokens.weight[-64:].detach().numpy())
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.float16, torch.bfloat16, torch.float64])
+def test_stored_types(tmp_path, kind):
+    model = build().to(kind)
+    model.save_pretrained(tmp_path)
+    opened = open_model(str(tmp_path))
+    name = f"model.layers.{PROVEN[0]}.mlp.up_proj.weight"
+    expected = model.state_dict()[name].float().numpy()
+    assert np.array_equal(opened.tensor(name), expected)
+    ids = np.array([3, 4, 5, 90, 127])
+    rows = opened.rows(EMBEDDING, ids)
+    assert rows.dtype == np.float32
+    assert np.array_equal(rows, model.state_dict()[EMBEDDING].float().numpy()[ids])
+    # The types are really stored as such: half precision is not what float32 would give.
+    rounded = not np.array_equal(expected, build().state_dict()[name].numpy())
+    assert rounded == (kind in (torch.float16, torch.bfloat16))
+
+
+def test_rows_in_any_order(saved, llama):
+    ids = np.array([7, 3, 4, 5, 127, 0, 6])
+    found = open_model(str(saved)).rows(EMBEDDING, ids)
+    assert np.array_equal(found, llama.model.embed_tokens.weight.detach().numpy()[ids])
+
+
+@pytest.mark.parametrize(
+    "ids, expected",
+    [([3, 4, 5, 9, 10], [(3, 6), (9, 11)]), ([2], [(2, 3)]), ([5, 4], [(5, 6), (4, 5)]), ([], [])],
+)
+def test_runs(ids, expected):
+    assert runs(np.array(ids, dtype=np.int64)) == expected
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_no_shard_stays_mapped(sharded):
+    """A mapped file's pages count as memory once read: of 7B, all of it after all layers."""
+
+    def mapped() -> bool:
+        return str(sharded) in Path("/proc/self/maps").read_text()
+
+    model = open_model(str(sharded))
+    held = [model.tensor(name) for name in model.names()]
+    held.append(model.rows(EMBEDDING, np.arange(8)))
+    assert not mapped()
+    model._kept = model._file(next(sharded.glob("*.safetensors")))
+    assert mapped()
+
+
+class Watched:
+    """A safetensors slice that notes how many entries are taken out of it."""
+
+    def __init__(self, piece, name, taken):
+        self.piece, self.name, self.taken = piece, name, taken
+
+    def __getitem__(self, part):
+        values = self.piece[part]
+        self.taken[self.name] = self.taken.get(self.name, 0) + values.size
+        return values
+
+    def __getattr__(self, key):
+        return getattr(self.piece, key)
+
+
+def test_only_what_is_proven_is_read(saved, monkeypatch):
+    taken: dict[str, int] = {}
+    plain = SafetensorsFolder._slice
+    monkeypatch.setattr(
+        SafetensorsFolder, "_slice", lambda self, name: Watched(plain(self, name), name, taken)
+    )
+    canonical(saved)
+    assert taken.pop(EMBEDDING) == 64 * HIDDEN  # 64 rows, not the vocabulary
+    assert {layer_of(name) for name in taken} == set(PROVEN)
+    assert not any("gate_proj" in name for name in taken)
+    assert len(taken) == 2 * 8
+
+
+def test_other_layers_may_hold_anything(folder):
+    """NaN everywhere but in what is proven changes nothing; NaN there is refused."""
+    good = canonical(folder)
+    path = folder / "model.safetensors"
+    tensors = load_file(path)
+    for name, values in tensors.items():
+        if name != EMBEDDING and layer_of(name) not in PROVEN:
+            values[...] = np.nan
+    tensors[EMBEDDING][: VOCAB - 64] = np.nan
+    save_file(tensors, path)
+    assert same(canonical(folder), good)
+    tensors[EMBEDDING][VOCAB - 64, 5] = np.nan
+    save_file(tensors, path)
+    refused("NaN", folder)
+
+
+def test_other_shards_may_be_gone(sharded):
+    good = canonical(sharded)
+    where = json.loads((sharded / "model.safetensors.index.json").read_text())["weight_map"]
+    needed = {
+        shard
+        for name, shard in where.items()
+        if name == EMBEDDING or (layer_of(name) in PROVEN and "gate_proj" not in name)
+    }
+    for path in sharded.glob("*.safetensors"):
+        if path.name not in needed:
+            path.unlink()
+    assert 0 < len(list(sharded.glob("*.safetensors"))) < len(set(where.values()))
+    assert same(canonical(sharded), good)
+    one = sharded / where[f"model.layers.{PROVEN[0]}.mlp.down_proj.weight"]
+    kept = one.read_bytes()
+    one.unlink()
+    refused("shard .* is missing", sharded)
+    one.write_bytes(kept)
+    assert same(canonical(sharded), good)
+
+
+def test_folder_without_the_parts_of_a_model(folder, tmp_path):
+    canonical(folder)
+    for name, message in (("config.json", "no config.json"), ("model.safetensors", "holds no")):
+        kept = (folder / name).read_bytes()
+        (folder / name).unlink()
+        refused(message, folder)
+        (folder / name).write_bytes(kept)
+    canonical(folder)
+
+
+@pytest.mark.parametrize(
+    "ref", ["no-such-folder", "./none/here", "", "a/b/c", "x\0y", "w" * 5000, "demo-nobody"]
+)
+def test_references_that_name_nothing(ref):
+    with pytest.raises(InputError):
+        open_model(ref)
+
+
+def test_a_file_that_is_no_model(folder):
+    refused("is no model", folder / "config.json")
+
+
+def test_the_embedded_family_opens_by_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    forms = [canonical(name) for name in EMBEDDED]
+    assert [f.facts["vocab_size"] for f in forms] == [4160] * 3
+    assert not same(forms[0], forms[1])
+    assert same(forms[0], canonical("demo-base"))
+
+
+def test_the_tokenizer_tells_special_ids_and_size(folder):
+    tokenizer = {
+        "added_tokens": [
+            {"id": 0, "content": "<s>", "special": True},
+            {"id": 101, "content": "<tool>", "special": False},
+        ],
+        "model": {"type": "BPE", "vocab": {f"t{i}": i for i in range(100)}},
+    }
+    before = open_model(str(folder))
+    assert (before.special_ids(), before.tokenizer_size()) == (frozenset(), None)
+    (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
+    model = open_model(str(folder))
+    assert model.special_ids() == {0, 101}
+    assert model.tokenizer_size() == 102
+    form = canonical(folder)
+    assert form.token_ids.tolist() == [*range(37, 101)]
+    tokenizer["model"] = {"type": "Unigram", "vocab": [[f"t{i}", -1.0] for i in range(120)]}
+    (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
+    assert open_model(str(folder)).tokenizer_size() == 120
+
+
+@pytest.mark.parametrize("odd", [{}, {"model": 3, "added_tokens": 4}, {"added_tokens": [1, {}]}])
+def test_tokenizers_of_unknown_make_tell_nothing(folder, odd):
+    (folder / "tokenizer.json").write_text(json.dumps(odd))
+    assert canonical(folder).token_ids[-1] == VOCAB - 1
+
+
+@pytest.mark.parametrize("text", ["", "[1]", "{", "[" * 100_000])
+def test_tokenizers_that_are_no_json_objects(folder, text):
+    canonical(folder)
+    (folder / "tokenizer.json").write_text(text)
+    refused("tokenizer.json", folder)
+    (folder / "tokenizer.json").unlink()
+    canonical(folder)
+
+
+def test_a_copy_elsewhere_is_the_same_model(saved, tmp_path):
+    elsewhere = Path(shutil.copytree(saved, tmp_path / "a b ü"))
+    assert same(canonical(elsewhere), canonical(saved))
