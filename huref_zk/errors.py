@@ -32,6 +32,6 @@ class NotValid(HurefError):
 class StepFailed(NotValid):
     """Verification refused the claim at one numbered step."""
 
-    def __init__(self, step: int, message: str):
+    def __init__(self, step: int, message: str, name: str = ""):
         super().__init__(message)
-        self.step = step
+        self.step, self.name = step, name

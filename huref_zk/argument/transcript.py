@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 
+from huref_zk.commitment.file import Commitment
 from huref_zk.curve import bn254
 from huref_zk.curve.bn254 import Point
 
@@ -19,7 +20,7 @@ class Transcript:
     """Messages in, challenges out; `statement` is what the whole proof is about."""
 
     def __init__(self, statement: bytes):
-        self._hash = hashlib.sha512(b"huref-zk transcript 1")
+        self._hash = hashlib.sha512(b"huref-zk transcript 2")
         self.absorb("statement", statement)
 
     def absorb(self, label: str, data: bytes) -> None:
@@ -29,6 +30,13 @@ class Transcript:
 
     def absorb_points(self, label: str, points: Sequence[Point]) -> None:
         self.absorb(label, b"".join(bn254.compress(point) for point in points))
+
+    def absorb_commitment(self, commitment: Commitment) -> None:
+        """Everything that a commitment consists of."""
+        self.absorb("descriptor", commitment.descriptor.to_bytes())
+        self.absorb("root", commitment.root.to_bytes(32, "big"))
+        for name, points in commitment.points.items():
+            self.absorb_points(name, points)
 
     def digest(self) -> bytes:
         """64 bytes that bind every message so far."""
@@ -42,5 +50,5 @@ class Transcript:
         """
         self.absorb(label, count.to_bytes(4, "big"))
         size = CHALLENGE_BITS // 8
-        stream = hashlib.shake_256(b"huref-zk challenge 1" + self.digest()).digest(size * count)
+        stream = hashlib.shake_256(b"huref-zk challenge 2" + self.digest()).digest(size * count)
         return [int.from_bytes(stream[i : i + size], "big") for i in range(0, size * count, size)]

@@ -17,8 +17,10 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 import tempfile
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,7 @@ import numpy as np
 from huref_zk.curve import bn254
 from huref_zk.curve.bn254 import Point, R
 from huref_zk.errors import EnvironmentLacks, InputError
+from huref_zk.native.scratch import private_folder
 from huref_zk.native.workers import run_all
 from huref_zk.srs.file import Srs, slice_srs
 
@@ -35,6 +38,7 @@ MAX_ENTRY = (1 << 15) - 1
 MAX_STRETCH_K = 12
 MAX_BLANK = 16
 _FELTS_A_CALL = 1 << 17  # about 40 MB within ezkl
+_BLOCKS_A_RUN = 256
 _BLANK_K = 6  # of the tiny circuit whose key kzg_commit wants to see
 
 
@@ -44,50 +48,123 @@ def blank(srs: Srs, unusable: int) -> Point:
     return bn254.sum_groups([srs.lagrange((1 << srs.k) - unusable, unusable)])[0]
 
 
+@dataclass(frozen=True)
+class Rows:
+    """A matrix to commit to. values(name, start, stop): its integers, (stop - start, width);
+    tails(name, rows): the field elements that follow them, all rows' of one length."""
+
+    name: str
+    count: int
+    values: Callable[[str, int, int], np.ndarray]
+    tails: Callable[[str, range], list[list[int]]]
+
+
+class Journal:
+    """Points of finished blocks on disk, so that an interrupted commitment goes on. Nothing in it
+    is secret. label: 32 bytes; a journal of another label is begun anew."""
+
+    def __init__(self, path: Path, label: bytes):
+        self.path, self.label = path, label
+        self.done: dict[tuple[str, int], list[Point]] = {}
+        data = path.read_bytes() if path.is_file() else b""
+        if data[:32] != label:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(label)
+            return
+        position, whole = 32, 32
+        while position < len(data):
+            name, start, count, end = _record(data, position)
+            if end > len(data) or count == 0:
+                break  # the record that was being written
+            try:
+                points = [
+                    bn254.decode_uncompressed(data[i : i + 64])
+                    for i in range(end - 64 * count, end, 64)
+                ]
+            except InputError:
+                break
+            self.done[name, start] = points
+            position = whole = end
+        if whole < len(data):
+            os.truncate(path, whole)
+
+    def add(self, name: str, start: int, points: list[Point]) -> None:
+        """Keep the points of the rows from ``start`` on."""
+        head = len(name).to_bytes(1, "big") + name.encode()
+        head += start.to_bytes(4, "big") + len(points).to_bytes(4, "big")
+        with open(self.path, "ab") as file:
+            file.write(head + b"".join(map(bn254.encode_uncompressed, points)))
+
+    def remove(self) -> None:
+        """The commitment is complete."""
+        self.path.unlink(missing_ok=True)
+
+
+def _record(data: bytes, position: int) -> tuple[str, int, int, int]:
+    """(matrix, first row, rows, end) of the record at ``position``; rows 0 for a torn one."""
+    length = data[position]
+    name = data[position + 1 : position + 1 + length].decode("ascii", "replace")
+    numbers = data[position + 1 + length : position + 9 + length]
+    if len(numbers) < 8:
+        return name, 0, 0, len(data) + 1
+    start, count = int.from_bytes(numbers[:4], "big"), int.from_bytes(numbers[4:], "big")
+    return name, start, count, position + 9 + length + 64 * count
+
+
 def commit_rows(
     srs: Srs,
-    matrices: Sequence[tuple[np.ndarray, Sequence[Sequence[int]]]],
+    matrices: Sequence[Rows],
     processes: int | None = None,
     progress: Callable[[int, int], None] | None = None,
-) -> list[list[Point]]:
-    """``<values[i] followed by tails[i]>`` for every row i of every (values, tails) in `matrices`.
+    journal: Journal | None = None,
+) -> dict[str, list[Point]]:
+    """``<values followed by tails>`` for every row of every matrix, by name.
 
-    values: integer array (n, width), magnitudes up to MAX_ENTRY; tails: n sequences of field
-    elements, all of one length. Works in child processes (default: one a core); `progress` hears
-    (jobs done, jobs). InputError when entries are too large or rows too long for the domain.
+    Integers have magnitudes up to MAX_ENTRY. Works in child processes (default: one a core);
+    ``progress`` hears (blocks done, blocks). Blocks that ``journal`` holds are not done again.
+    InputError when entries are too large or rows too long for the domain.
     """
-    with tempfile.TemporaryDirectory(prefix="huref-zk-") as folder:
-        jobs = []
-        owners = []
-        for index, (values, tails) in enumerate(matrices):
-            for block in _blocks(srs, values, tails):
-                jobs.append((srs, folder, *block))
-                owners.append(index)
-        blocks = run_all(_commit_block, jobs, processes, progress)
-    points: list[list[Point]] = [[] for _ in matrices]
-    for owner, block in zip(owners, blocks, strict=True):
-        points[owner] += block
-    return points
+    found: dict[tuple[str, int], list[Point]] = {} if journal is None else dict(journal.done)
+    blocks = [(m, start, stop) for m in matrices for start, stop in _ranges(srs, m)]
+    todo = [block for block in blocks if (block[0].name, block[1]) not in found]
+    finished = len(blocks) - len(todo)
+
+    def collected(index: int, points: list[Point]) -> None:
+        nonlocal finished
+        m, start, _ = todo[index]
+        found[m.name, start] = points
+        if journal is not None:
+            journal.add(m.name, start, points)
+        finished += 1
+        if progress is not None:
+            progress(finished, len(blocks))
+
+    with private_folder() as folder:
+        for first in range(0, len(todo), _BLOCKS_A_RUN):
+            part = todo[first : first + _BLOCKS_A_RUN]
+            jobs = [(srs, str(folder), *_content(srs, *block)) for block in part]
+            for index, points in enumerate(run_all(_commit_block, jobs, processes), first):
+                collected(index, points)
+    result: dict[str, list[Point]] = {m.name: [] for m in matrices}
+    for m, start, _ in blocks:
+        result[m.name] += found[m.name, start]
+    return result
 
 
-def _blocks(
-    srs: Srs, values: np.ndarray, tails: Sequence[Sequence[int]]
-) -> list[tuple[np.ndarray, list[list[int]]]]:
-    count, width = values.shape
-    if count != len(tails) or len({len(tail) for tail in tails}) > 1:
-        raise ValueError("every row needs a tail of the same length")
-    if count == 0:
-        return []
-    if np.abs(values.astype(np.int64)).max(initial=0) > MAX_ENTRY:
-        raise InputError(f"an entry is beyond {MAX_ENTRY} in magnitude; quantise to fewer bits")
-    length = width + len(tails[0])
+def _ranges(srs: Srs, m: Rows) -> list[tuple[int, int]]:
+    """The rows of a matrix in blocks: so large that a call into ezkl is worth it."""
+    length = m.values(m.name, 0, 1).shape[1] + len(m.tails(m.name, range(1))[0])
     if length > (1 << srs.k) - MAX_BLANK:
         raise InputError(f"a row of {length} entries does not fit a domain of 2^{srs.k} rows")
-    size = max(1, min(_FELTS_A_CALL // length, -(-count // 4)))
-    return [
-        (np.ascontiguousarray(values[i : i + size]), [list(t) for t in tails[i : i + size]])
-        for i in range(0, count, size)
-    ]
+    size = max(1, min(_FELTS_A_CALL // length, -(-m.count // 4)))
+    return [(i, min(i + size, m.count)) for i in range(0, m.count, size)]
+
+
+def _content(srs: Srs, m: Rows, start: int, stop: int) -> tuple[np.ndarray, list[list[int]]]:
+    values = m.values(m.name, start, stop)
+    if max(int(values.max(initial=0)), -int(values.min(initial=0))) > MAX_ENTRY:
+        raise InputError(f"an entry is beyond {MAX_ENTRY} in magnitude; quantise to fewer bits")
+    return np.ascontiguousarray(values), m.tails(m.name, range(start, stop))
 
 
 # --- in the child process ------------------------------------------------------------------------

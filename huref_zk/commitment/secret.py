@@ -6,7 +6,8 @@ import os
 from pathlib import Path
 
 from huref_zk.errors import InputError
-from huref_zk.files.container import read_bounded, write_atomically
+from huref_zk.files.container import read_bounded
+from huref_zk.files.writing import write_atomically
 
 LENGTH = 32
 

@@ -1,9 +1,10 @@
-"""Our binary files: a magic, a strict JSON header, and sections whose lengths the header implies.
+"""Our binary files: one frame for all of them.
 
-    bytes 0..8     the magic: which kind of file this is (8 ASCII bytes)
+    bytes 0..8     the magic: seven ASCII bytes for the kind of file, then the version
     bytes 8..12    header length h, unsigned 32 bits big-endian, at most MAX_HEADER
     h bytes        the header: canonical JSON (below), an object
-    the rest       the sections, one after the other; the file must end exactly there
+    sections       as many as the kind of file has: each its length, unsigned 64 bits big-endian,
+                   then its bytes; the file ends exactly after the last
 
 Canonical JSON: keys sorted, no white space, ASCII only, every value an object, an array, a string
 or an integer below 2^63 in magnitude. A header is accepted only if writing what was read gives the
@@ -17,13 +18,13 @@ import json
 import os
 import re
 import stat
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 from huref_zk.errors import InputError
 
+VERSION = 2
 MAX_HEADER = 1 << 16
 MAX_DEPTH = 8
 MAX_NESTING = 64
@@ -31,6 +32,26 @@ MAX_NESTING = 64
 _START = 12
 # A string (to the end of the text if it has no end: no start is tried twice), or a bracket.
 _BRACKETS = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?|([\[{])|([\]}])', re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Format:
+    """One kind of file. name: in words; suffix: of its files; kind: seven ASCII bytes; sections:
+    their names, in order; max_bytes: of a whole file."""
+
+    name: str
+    suffix: str
+    kind: bytes
+    sections: tuple[str, ...]
+    max_bytes: int
+
+    @property
+    def magic(self) -> bytes:
+        return self.kind + bytes([VERSION])
+
+    def starts(self, data: bytes) -> bool:
+        """Whether ``data`` begins as a file of this kind, of any version, does."""
+        return data[:7] == self.kind
 
 
 def load_json(data: bytes, **options: Any) -> Any:
@@ -89,52 +110,51 @@ def parse_canonical_json(data: bytes) -> dict[str, Any]:
     return value
 
 
-def pack_container(magic: bytes, header: dict[str, Any], sections: Sequence[bytes]) -> bytes:
-    """The bytes of a container; magic: 8 ASCII bytes."""
-    if len(magic) != 8:
-        raise ValueError("a magic has 8 bytes")
-    body = canonical_json(header)
+def pack(fmt: Format, header: Mapping[str, Any], sections: Sequence[bytes]) -> bytes:
+    """The bytes of a file. InputError when header or file would be larger than may be."""
+    if len(sections) != len(fmt.sections):
+        raise ValueError(f"a {fmt.name} has {len(fmt.sections)} sections, not {len(sections)}")
+    body = canonical_json(dict(header))
     if len(body) > MAX_HEADER:
         raise InputError(f"the header would take {len(body)} bytes, at most {MAX_HEADER} may be")
-    return b"".join([magic, len(body).to_bytes(4, "big"), body, *sections])
+    parts = [fmt.magic, len(body).to_bytes(4, "big"), body]
+    for section in sections:
+        parts += [len(section).to_bytes(8, "big"), section]
+    data = b"".join(parts)
+    if len(data) > fmt.max_bytes:
+        raise InputError(f"a {fmt.name} of {len(data)} bytes is more than {fmt.max_bytes} allowed")
+    return data
 
 
-def write_container(
-    path: str | os.PathLike[str], magic: bytes, header: dict[str, Any], sections: Sequence[bytes]
-) -> None:
-    """Write a container to `path`, whole or not at all."""
-    write_atomically(path, pack_container(magic, header, sections))
-
-
-def read_container(
-    data: bytes, magic: bytes, sections_of: Callable[[dict[str, Any]], list[int]]
-) -> tuple[dict[str, Any], list[bytes]]:
-    """(header, sections) of a container.
-
-    sections_of(header) gives the sections' lengths in bytes; it must check the header it reads and
-    raise InputError for what it does not accept. InputError for every malformed container.
-    """
-    if data[:8] != magic:
-        raise InputError(f"this is no {magic.decode()} file: it starts with other bytes")
+def unpack(fmt: Format, data: bytes) -> tuple[dict[str, Any], tuple[bytes, ...]]:
+    """(header, sections) of a file. InputError for every malformed one; judges no content."""
+    if len(data) > fmt.max_bytes:
+        raise InputError(f"a {fmt.name} has at most {fmt.max_bytes} bytes, not {len(data)}")
+    if not fmt.starts(data):
+        raise InputError(f"not a {fmt.name} ({fmt.suffix}): it starts with other bytes")
     if len(data) < _START:
         raise InputError("the file ends inside its header's length")
+    if data[7] != VERSION:
+        raise InputError(
+            f"this {fmt.name} is of version {data[7]}; this program reads version {VERSION}"
+        )
     length = int.from_bytes(data[8:12], "big")
     if length > MAX_HEADER:
         raise InputError(f"the header claims {length} bytes, at most {MAX_HEADER} are allowed")
     if len(data) < _START + length:
         raise InputError("the file ends inside its header")
     header = parse_canonical_json(data[_START : _START + length])
-    sections = []
-    position = _START + length
-    lengths = sections_of(header)
-    expected = position + sum(lengths)
-    if len(data) != expected:
-        word = "too short" if len(data) < expected else "too long"
-        raise InputError(f"the file is {word}: {len(data)} bytes, its header implies {expected}")
-    for size in lengths:
-        sections.append(data[position : position + size])
-        position += size
-    return header, sections
+    position, sections = _START + length, []
+    for name in fmt.sections:
+        start = position + 8
+        size = int.from_bytes(data[position:start], "big")
+        position = start + size
+        if position > len(data):
+            raise InputError(f"the file is too short: it ends inside its section {name!r}")
+        sections.append(data[start:position])
+    if position != len(data):
+        raise InputError(f"the file is too long: {len(data) - position} bytes follow its end")
+    return header, tuple(sections)
 
 
 @contextlib.contextmanager
@@ -163,21 +183,3 @@ def read_bounded(path: str | os.PathLike[str], limit: int) -> bytes:
     if max(size, len(data)) > limit:
         raise InputError(f"{path} is larger than {limit} bytes, the most such a file can have")
     return data
-
-
-def write_atomically(path: str | os.PathLike[str], data: bytes, mode: int = 0o644) -> None:
-    """Write `data` to a temporary file beside `path`, then move it there."""
-    target = Path(path)
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=target.parent, prefix="." + target.name)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-            os.chmod(temporary, mode)
-            os.replace(temporary, target)
-        except BaseException:
-            os.unlink(temporary)
-            raise
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror}") from error

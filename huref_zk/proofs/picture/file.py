@@ -1,126 +1,155 @@
 """The proof bundle `.hzp`: one file that carries everything a verifier reads but the picture.
 
-Strict container (container.py), magic b"HUREFZP" and version 1, header as canonical JSON, then four
-sections whose lengths the header gives and which end exactly at the end of the file:
+Header fields (every one required, no others), all text; digests are SHA-256, hex:
 
-    commitment    the whole `.hzc` file of the committed model (commit/commitment.py)
-    projection    the projection proof (project/prover.py)
-    v             512 field elements, 32 bytes each, big-endian, below r: the public output
-    proof         the Halo2 proof as ezkl writes it; opens with 32 row commitments of 64 bytes
+    root        the commitment's Poseidon root, 64 hex digits
+    seed        of the sketch, 64 hex digits
+    circuit     digest of the circuit's shape and encoder
+    encoder     digest of the encoder's weights
+    generator   digest of the StyleGAN2 generator
+    render      digest of the rendering constants
+    image       digest of the picture's pixels
+    ezkl        version that made the proof
 
-Header fields (every one required, no others): see FIELDS. Docs: docs/formats.md.
+Sections: the whole `.hzc` file of the committed model; the projection proof
+(argument/projection.py); v, 512 signed integers of 64 bits big-endian; the Halo2 proof as ezkl
+writes it, which opens with the commitments to 48 rows.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from huref_zk.circuit.encoder import V_LENGTH
-from huref_zk.curve.bn254 import R
+import numpy as np
+
+from huref_zk.circuit.encoder import V_LENGTH, load_encoder
+from huref_zk.circuit.shape import EZKL_VERSION, Shape
+from huref_zk.commitment.file import Commitment, parse_commitment, serialise
 from huref_zk.errors import InputError
-from huref_zk.files.container import read_bounded, read_container, write_container
+from huref_zk.files.container import canonical_json, pack, read_bounded, unpack
+from huref_zk.files.fields import hex_digits, members, text
+from huref_zk.files.formats import BUNDLE
+from huref_zk.files.writing import write_atomically
+from huref_zk.render import Generator
 
-MAGIC = b"HUREFZP\x01"
-FORMAT = "huref-zk bundle 1"
-MAX_BYTES = 64 << 20
-SECTIONS = ("commitment", "projection", "v", "proof")
+_DIGESTS = ("root", "seed", "circuit", "encoder", "generator", "render", "image")
 
-# name -> (type, exact length of a string or upper bound of an integer)
-FIELDS: dict[str, tuple[type, int]] = {
-    "format": (str, len(FORMAT)),
-    "root": (str, 64),  # the commitment's Poseidon root
-    "seed": (str, 64),  # seed of the sketch
-    "circuit": (str, 64),  # digest of the circuit's shape and encoder
-    "encoder": (str, 64),  # digest of the encoder's weights
-    "generator": (str, 64),  # digest of the StyleGAN2 generator
-    "render": (str, 64),  # digest of the rendering constants
-    "image": (str, 64),  # digest of the picture's pixels
-    "ezkl": (str, 0),
-    "srs": (str, 64),
-    "commitment_bytes": (int, MAX_BYTES),
-    "projection_bytes": (int, MAX_BYTES),
-    "v_bytes": (int, 32 * V_LENGTH),
-    "proof_bytes": (int, 4 << 20),
-}
+
+@dataclass(frozen=True)
+class Claim:
+    """The header of a bundle; see the module's head."""
+
+    root: str
+    seed: str
+    circuit: str
+    encoder: str
+    generator: str
+    render: str
+    image: str
+    ezkl: str
+
+    def digest(self, v: tuple[int, ...] | list[int]) -> bytes:
+        """SHA-256 of the claim and v, 32 bytes. The projection proof's transcript starts from it,
+        so no part of a bundle can be lent to another claim."""
+        body = canonical_json(asdict(self))
+        return hashlib.sha256(b"huref-zk statement 2" + body + encode_v(v)).digest()
 
 
 @dataclass(frozen=True)
 class Bundle:
-    """header: the fields of FIELDS; the sections as bytes; v: 512 signed integers."""
+    """claim: the header; commitment: bytes of the `.hzc`; projection: bytes of the projection
+    proof; v: 512 signed integers; proof: the Halo2 proof."""
 
-    header: dict
+    claim: Claim
     commitment: bytes
     projection: bytes
     v: tuple[int, ...]
     proof: bytes
 
+    @property
+    def seed(self) -> bytes:
+        return bytes.fromhex(self.claim.seed)
+
+
+def claim_of(
+    commitment: Commitment, seed: bytes, shape: Shape, generator: Generator, pixels: np.ndarray
+) -> Claim:
+    """What an honest bundle claims. pixels: uint8 (H, W, 3)."""
+    return Claim(
+        root=commitment.root_hex,
+        seed=seed.hex(),
+        circuit=shape.digest,
+        encoder=load_encoder().digest,
+        generator=generator.digest,
+        render=render_digest(generator),
+        image=pixel_digest(pixels),
+        ezkl=EZKL_VERSION,
+    )
+
 
 def encode_v(v: tuple[int, ...] | list[int]) -> bytes:
-    """512 signed integers as field elements, 32 bytes big-endian each."""
-    return b"".join((x % R).to_bytes(32, "big") for x in v)
+    """512 signed integers of 64 bits, big-endian."""
+    return np.array(v, dtype=">i8").tobytes()
 
 
 def decode_v(data: bytes) -> tuple[int, ...]:
-    """The inverse of encode_v; values above r/2 are negative. InputError unless canonical."""
-    if len(data) != 32 * V_LENGTH:
-        raise InputError(f"v has {len(data)} bytes, not {32 * V_LENGTH}")
-    out = []
-    for i in range(0, len(data), 32):
-        x = int.from_bytes(data[i : i + 32], "big")
-        if x >= R:
-            raise InputError(f"entry {i // 32} of v is not a canonical field element")
-        out.append(x - R if x > R // 2 else x)
-    return tuple(out)
+    """The inverse of encode_v. InputError for another length."""
+    if len(data) != 8 * V_LENGTH:
+        raise InputError(f"v has {len(data)} bytes, not {8 * V_LENGTH}")
+    return tuple(np.frombuffer(data, dtype=">i8").tolist())
+
+
+def serialise_bundle(bundle: Bundle) -> bytes:
+    """The bytes of the `.hzp` file."""
+    sections = [bundle.commitment, bundle.projection, encode_v(bundle.v), bundle.proof]
+    return pack(BUNDLE, asdict(bundle.claim), sections)
 
 
 def write_bundle(path: Path, bundle: Bundle) -> None:
-    """Write ``bundle`` to ``path`` (temporary name, then rename)."""
-    v = encode_v(bundle.v)
-    sections = [bundle.commitment, bundle.projection, v, bundle.proof]
-    lengths = {f"{n}_bytes": len(s) for n, s in zip(SECTIONS, sections, strict=True)}
-    header = {**bundle.header, "format": FORMAT, **lengths}
-    check_header(header, FIELDS, FORMAT)
-    write_container(path, MAGIC, header, sections)
+    """Write the `.hzp` file, whole or not at all."""
+    write_atomically(path, serialise_bundle(bundle))
 
 
 def read_bundle(path: Path) -> Bundle:
-    """Parse a bundle strictly. Raises InputError naming what is malformed; judges no claim."""
-    return parse_bundle(read_bounded(path, MAX_BYTES))
+    """Read a `.hzp` file; see parse_bundle."""
+    return parse_bundle(read_bounded(path, BUNDLE.max_bytes))
 
 
 def parse_bundle(data: bytes) -> Bundle:
-    """As read_bundle, from bytes."""
-    header, sections = read_container(data, MAGIC, _section_lengths)
-    commitment, projection, v, proof = sections
-    return Bundle(header, commitment, projection, decode_v(v), proof)
+    """Parse a bundle strictly. InputError naming what is malformed; judges no claim."""
+    header, (commitment, projection, v, proof) = unpack(BUNDLE, data)
+    fields = members(header, (*_DIGESTS, "ezkl"), "the bundle's header")
+    for name in _DIGESTS:
+        hex_digits(fields[name], f"the bundle's {name}")
+    text(fields["ezkl"], "the bundle's ezkl", 32)
+    return Bundle(Claim(**fields), commitment, projection, decode_v(v), proof)
 
 
-def _section_lengths(header: dict) -> list[int]:
-    check_header(header, FIELDS, FORMAT)
-    return [header[f"{name}_bytes"] for name in SECTIONS]
+def make_bundle(
+    claim: Claim, commitment: Commitment, projection: bytes, v: list[int], proof: bytes
+) -> Bundle:
+    """A bundle of these parts."""
+    return Bundle(claim, serialise(commitment), projection, tuple(v), proof)
 
 
-def check_header(header: dict, fields: dict[str, tuple[type, int]], form: str) -> None:
-    """InputError unless ``header`` has exactly ``fields``, each within bounds, and the format."""
-    for name in header:
-        if name not in fields:
-            raise InputError(f"the bundle's header has an unknown field {name[:40]!r}")
-    for name, (kind, bound) in fields.items():
-        value = header.get(name)
-        if type(value) is not kind:
-            raise InputError(f"the bundle's header lacks {name}, or it is no {kind.__name__}")
-        if isinstance(value, int) and not 0 < value <= bound:
-            raise InputError(f"the bundle's {name} is {value}; it must lie in 1..{bound}")
-        if isinstance(value, str) and bound == 64 and not _is_hex(value):
-            raise InputError(f"the bundle's {name} is not 64 lower-case hex digits")
-        if isinstance(value, str) and not (
-            len(value) <= 64 and value.isascii() and value.isprintable()
-        ):
-            raise InputError(f"the bundle's {name} is not up to 64 printable ASCII characters")
-    if header["format"] != form:
-        raise InputError(f"this program reads {form!r}, not {header['format']!r}")
+def committed_in(bundle: Bundle) -> Commitment:
+    """The commitment inside. InputError for a malformed one."""
+    return parse_commitment(bundle.commitment)
 
 
-def _is_hex(text: str) -> bool:
-    return len(text) == 64 and all(c in "0123456789abcdef" for c in text)
+def render_digest(generator: Generator) -> str:
+    """SHA-256, hex, of the rendering constants used with ``generator``."""
+    constants = generator.default_config.describe()
+    # Canonical JSON knows no null: an absent constant is left out.
+    described = {key: value for key, value in constants.items() if value is not None}
+    return hashlib.sha256(canonical_json(described)).hexdigest()
+
+
+def pixel_digest(pixels: np.ndarray) -> str:
+    """SHA-256, hex, of a picture's size and its uint8 pixels in row order."""
+    height, width, channels = pixels.shape
+    h = hashlib.sha256(b"".join(n.to_bytes(4, "big") for n in (height, width, channels)))
+    h.update(np.ascontiguousarray(pixels, dtype=np.uint8).tobytes())
+    return h.hexdigest()
