@@ -1,63 +1,78 @@
-"""Runs ezkl in a child process and maps every way it can end to one of our errors."""
+"""Single calls of ezkl, each in a child process of its own, with limits."""
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-import tempfile
+import os
 from pathlib import Path
+from typing import Any
 
 from huref_zk.errors import EnvironmentLacks, HurefError
-from huref_zk.native.workers import child_environment
+from huref_zk.native.process import GIB, Child, out_of_memory, printable
 
-GIB = 1 << 30
+__all__ = ["GIB", "EzklFailed", "run"]
+
+CALLS = ("compile_circuit", "gen_settings", "gen_witness", "prove", "setup", "verify")
+COROUTINES = ("create_evm_verifier", "create_evm_vka")
 
 
 class EzklFailed(HurefError):
-    """An ezkl call reported an error, panicked, was killed or did not end in time."""
+    """An ezkl call reported an error or panicked."""
 
     exit_code = 3
 
 
-def run(call: str, *, timeout: float | None = None, memory: int = 0, **arguments) -> object:
-    """Run ``ezkl.<call>(**arguments)`` in a child; paths become strings.
+def run(call: str, *, timeout: float | None = None, memory: int = 0, **arguments: Any) -> Any:
+    """Run ``ezkl.<call>(**arguments)`` in a child; Paths become absolute strings, `py_run_args` is
+    a dict of names and values.
 
-    memory: address-space limit in bytes, 0 for none; timeout in seconds.
-    Returns ezkl's own bool, str or int, else True. Raises EzklFailed.
+    timeout in seconds; memory: limit on the address space in bytes, 0 for none.
+    Returns ezkl's own bool, str or int, else True. EzklFailed for what ezkl itself reports;
+    EnvironmentLacks when it is missing, was killed, had too little memory or did not end in time.
     """
-    job = {
-        "call": call,
-        "memory": memory,
-        "arguments": {k: str(v) if isinstance(v, Path) else v for k, v in arguments.items()},
-    }
+    plain = {k: os.path.abspath(v) if isinstance(v, Path) else v for k, v in arguments.items()}
+    with Child(memory=memory) as child:
+        kind, value = child.call(__name__, "call_ezkl", (call, plain), timeout)
+        if kind == "ok":
+            return value
+        text = printable(value)[:300]
+        if out_of_memory(text):
+            raise EnvironmentLacks(f"ezkl {call} ran out of memory{child.limit_words()} ({text})")
+        raise EzklFailed(f"ezkl {call} failed: {text}")
+
+
+def call_ezkl(call: str, arguments: dict[str, Any]) -> tuple[str, bool | str | int]:
+    """Within the child: ("ok", result) or ("failed", text)."""
+    if call not in CALLS + COROUTINES:
+        raise ValueError(f"unknown call {call}")
     try:
-        with tempfile.TemporaryDirectory(prefix="huref-zk-") as scratch:
-            done = subprocess.run(
-                [sys.executable, "-m", "huref_zk.native.ezkl_child"],
-                input=json.dumps(job),
-                capture_output=True,
-                text=True,
-                timeout=timeout,
-                check=False,
-                env=child_environment(scratch),
-            )
-    except subprocess.TimeoutExpired as e:
-        raise EzklFailed(f"ezkl {call} did not end within {timeout:.0f} s") from e
-    except OSError as e:
-        raise EnvironmentLacks(f"cannot start a child process for ezkl {call}: {e}") from e
+        import ezkl
+    except ModuleNotFoundError as error:
+        raise EnvironmentLacks(
+            f"ezkl cannot be imported where this Python keeps its packages ({error}); "
+            "pip install ezkl (PYTHONPATH is not looked at)"
+        ) from error
+    if "py_run_args" in arguments:
+        run_args = ezkl.PyRunArgs()
+        for name, value in arguments["py_run_args"].items():
+            setattr(run_args, name, tuple(value) if isinstance(value, list) else value)
+        arguments["py_run_args"] = run_args
     try:
-        answer = json.loads(done.stdout)
-    except ValueError:
-        if done.returncode == -9:
-            raise EnvironmentLacks(
-                f"ezkl {call} was killed, most likely for memory; free some and run again"
-            ) from None
-        tail = done.stderr.strip().splitlines()[-1:] or ["no message"]
-        raise EzklFailed(f"ezkl {call} died ({tail[0][:200]})") from None
-    if "error" in answer:
-        text = answer["error"]
-        if "No module named" in text:
-            raise EnvironmentLacks(f"ezkl cannot be imported ({text}); pip install ezkl")
-        raise EzklFailed(f"ezkl {call} failed: {text[:300]}")
-    return answer["ok"]
+        if call in COROUTINES:
+            result = _finish(getattr(ezkl, call), arguments)
+        else:
+            result = getattr(ezkl, call)(**arguments)
+    except MemoryError:
+        raise
+    except BaseException as error:  # pyo3 raises PanicException, which is no Exception
+        return "failed", f"{type(error).__name__}: {error}"
+    return "ok", result if isinstance(result, (bool, str, int)) else True
+
+
+def _finish(call: Any, arguments: dict[str, Any]) -> Any:
+    """ezkl makes its coroutines only where a loop is running."""
+    import asyncio
+
+    async def awaited() -> Any:
+        return await call(**arguments)
+
+    return asyncio.run(awaited())

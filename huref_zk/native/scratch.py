@@ -31,7 +31,7 @@ except ImportError:  # not a Unix: folders of killed processes stay
 PREFIX = "huref-zk-"
 LOCK = ".lock"
 _MEMORY_SHARE = 4  # folders in memory take at most this fraction of what is free
-_UNLOCKED_AGE = 3600.0  # seconds after which a folder that never got its lock counts as dead
+_UNLOCKED_AGE = 86400.0  # seconds after which a folder that never got its lock counts as dead
 
 
 @contextmanager

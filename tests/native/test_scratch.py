@@ -90,7 +90,7 @@ def test_a_folder_without_its_lock_is_dead_only_when_old(tmp_path):
     young, old = tmp_path / "x-1", tmp_path / "x-2"
     young.mkdir()
     old.mkdir()
-    os.utime(old, (time.time() - 7200,) * 2)
+    os.utime(old, (time.time() - 2 * 86400,) * 2)
     assert sweep(tmp_path, "x-") == [old]
     assert young.exists() and not old.exists()
 
