@@ -43,10 +43,10 @@ from huref_zk.files.fields import (
     text,
     texts,
 )
+from huref_zk.srs.name import SRS_KINDS, SrsName
 
 CORE_SETS = {"whole": ("C",), "last-two": ("C0", "C1"), "official": ("C0", "C1")}
 CHOICES = ("common", "rare", "given")
-SRS_KINDS = ("ceremony", "test", "named")
 MAX_ROWS = 1 << 17
 """Rows of the largest commitment that is read."""
 MAX_HIDDEN = 1 << 15
@@ -77,15 +77,6 @@ class Tokens:
     count: int
     digest: str
     choice: str
-
-
-@dataclass(frozen=True)
-class SrsName:
-    """Which SRS: its kind, one of SRS_KINDS, the domain's k, and the file's SHA-256, hex."""
-
-    kind: str
-    k: int
-    sha256: str
 
 
 @dataclass(frozen=True)

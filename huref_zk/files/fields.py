@@ -44,9 +44,9 @@ def facts(value: Any, what: str, limit: int = 32) -> dict[str, int | str]:
 
 def text(value: Any, what: str, longest: int = 64) -> str:
     """``value``, a string of 1 to ``longest`` printable ASCII characters."""
-    if isinstance(value, str) and 0 < len(value) <= longest and value.isascii():
-        if value.isprintable():
-            return value
+    fits = isinstance(value, str) and 0 < len(value) <= longest
+    if fits and value.isascii() and value.isprintable():
+        return str(value)
     raise InputError(f"{what} must be 1 to {longest} printable ASCII characters")
 
 
