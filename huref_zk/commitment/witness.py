@@ -12,15 +12,19 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from huref_zk.commitment.descriptor import (
+    Audited,
     Descriptor,
     Matrix,
+    Tokens,
     block_length,
     core_columns,
     parse_descriptor,
@@ -30,6 +34,8 @@ from huref_zk.errors import InputError
 from huref_zk.files.container import pack, read_bounded, unpack
 from huref_zk.files.formats import WITNESS
 from huref_zk.files.writing import write_atomically
+from huref_zk.srs.file import Srs
+from huref_zk.srs.name import SrsName
 
 SALT_BYTES = 32
 LIMIT = (1 << 15) - 1
@@ -68,6 +74,45 @@ class Witness:
         matrix = self.descriptor.matrix(name)
         chosen = range(matrix.rows) if rows is None else rows
         return [row_salts(key, name, row, matrix.salts) for row in chosen]
+
+
+def make_witness(
+    facts: Mapping[str, Any],
+    E: np.ndarray,
+    cores: Sequence[np.ndarray],
+    srs: Srs,
+    checkpoint: bytes,
+    checkpoint_salt: bytes,
+    audited: Mapping[str, np.ndarray] | None = None,
+    layers: tuple[Audited, ...] = (),
+    public: bool = False,
+) -> Witness:
+    """The witness of a prepared model.
+
+    facts: recipe, model, layers, tokens, scales, as invariants.prepare.facts_of gives them; E: int16
+    (K, d); cores: int16 (3, d, d), one a core set; checkpoint: the salted digest of the model's
+    tensors, 32 bytes, and its salt; audited: further matrices by name, of ``layers`` and, as "O",
+    of the output. InputError when they do not fit together.
+    """
+    more = dict(audited or {})
+    descriptor = Descriptor(
+        recipe=facts["recipe"],
+        model=dict(facts["model"]),
+        layers=tuple(facts["layers"]),
+        tokens=Tokens(**facts["tokens"]),
+        scales=dict(facts["scales"]),
+        checkpoint=checkpoint.hex(),
+        srs=SrsName(srs.kind, srs.k, srs.sha256),
+        ezkl=metadata.version("ezkl"),
+        audited=layers,
+        output="O" in more,
+        public=public,
+    )
+    parse_descriptor(descriptor.to_json())  # the same bounds as a reader's
+    sets = [np.ascontiguousarray(np.swapaxes(core, 0, 1)) for core in cores]
+    matrices = {"E": E, **dict(zip(descriptor.core_sets, sets, strict=True)), **more}
+    check_matrices(descriptor, matrices)
+    return Witness(descriptor, matrices, checkpoint_salt)
 
 
 def check_matrices(descriptor: Descriptor, matrices: Mapping[str, np.ndarray]) -> None:
