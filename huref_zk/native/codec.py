@@ -19,9 +19,11 @@ from __future__ import annotations
 
 import math
 import struct
-from typing import Any
+import sys
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
+if TYPE_CHECKING:  # imported where arrays are met: it takes longer than the rest of a child's start
+    import numpy as np
 
 MAX_DEPTH = 16
 """Containers within containers."""
@@ -83,14 +85,14 @@ def _encode(value: object, out: list[bytes], depth: int) -> None:
                 raise TypeError(f"a key of type {type(key).__name__}")
             _encode(key, out, 0)
             _encode(item, out, depth - 1)
-    elif isinstance(value, np.ndarray):
+    elif "numpy" in sys.modules and isinstance(value, sys.modules["numpy"].ndarray):
         _encode_array(value, out, depth)
     else:
         raise TypeError(f"{kind.__name__} is not a plain value")
 
 
 def _encode_array(array: np.ndarray[Any, Any], out: list[bytes], depth: int) -> None:
-    array = np.asarray(array, dtype=array.dtype.newbyteorder("<"))
+    array = array.astype(array.dtype.newbyteorder("<"), copy=False)
     if array.dtype.str not in DTYPES:
         raise TypeError(f"an array of {array.dtype}")
     out.append(b"a")
@@ -171,6 +173,8 @@ class _Reader:
         return result
 
     def array(self, depth: int) -> np.ndarray[Any, Any]:
+        import numpy as np
+
         dtype, shape, data = self.value(depth), self.value(depth), self.value(depth)
         if type(dtype) is not str or dtype not in DTYPES:
             raise Malformed("an array of an unknown type")

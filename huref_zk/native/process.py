@@ -120,19 +120,16 @@ class Child:
         if timer:
             timer.start()
         try:
-            answer = self._exchange(_pickled((module, name, arguments)))
+            return self._result(what, self._exchange(_pickled((module, name, arguments))))
         except (OSError, EOFError):
             if self._timed_out:
-                raise errors.EnvironmentLacks(
-                    f"{what} did not end within {timeout:.0f} s"
-                ) from None
+                raise errors.EnvironmentLacks(f"{what} did not end within {timeout:g} s") from None
             raise errors.EnvironmentLacks(self._death(what)) from None
         except codec.Malformed as error:
             raise errors.EnvironmentLacks(f"{what}: its process answered nonsense") from error
         finally:
             if timer:
                 timer.cancel()
-        return self._result(what, answer)
 
     def _time_out(self) -> None:
         self._timed_out = True
@@ -154,13 +151,15 @@ class Child:
         return codec.decode(data)
 
     def _result(self, what: str, answer: Any) -> Any:
+        if type(answer) is not tuple:
+            raise codec.Malformed("no answer")
         match answer:
             case ("result", value):
                 return value
             case ("known" | "fault" as kind, list() as names, str() as text):
                 pass
             case _:
-                raise errors.EnvironmentLacks(f"{what}: its process answered nonsense")
+                raise codec.Malformed("no answer")
         text = printable(text)
         known = [_KNOWN[name] for name in names if type(name) is str and name in _KNOWN]
         if kind == "known" and known:

@@ -1,65 +1,41 @@
 import os
-import time
 
+import numpy as np
 import pytest
 
-from huref_zk.errors import EnvironmentLacks, InputError
+from huref_zk.errors import EnvironmentLacks, InputError, NotValid
 from huref_zk.native.workers import run_all, usable_cores
-
-
-def square(n):
-    return n * n
-
-
-def refuse(n):
-    if n == 3:
-        raise InputError(f"{n} is not wanted")
-    return n
-
-
-def die(n):
-    if n == 3:
-        os._exit(9)
-    return n
-
-
-def surprise(n):
-    if n == 3:
-        raise KeyboardInterrupt("out of the blue")
-    return n
-
-
-def noisy(n):
-    os.write(1, b"text that must not end up among the answers\n")
-    print("more of it")
-    return n
-
-
-def pid(_):
-    time.sleep(0.05)
-    return os.getpid()
+from tests.native import jobs
 
 
 def test_results_keep_their_order():
     heard = []
-    jobs = [(n,) for n in range(20)]
-    assert run_all(square, jobs, 2, lambda *x: heard.append(x)) == [n * n for n in range(20)]
+    many = [(n,) for n in range(20)]
+    assert run_all(jobs.square, many, 2, lambda *x: heard.append(x)) == [n * n for n in range(20)]
     assert heard == [(n, 20) for n in range(1, 21)]
-    assert run_all(square, [], 2) == []
+    assert run_all(jobs.square, [], 2) == []
 
 
 def test_children_are_others_and_as_many_as_asked():
-    pids = set(run_all(pid, [(n,) for n in range(8)], 2))
+    pids = set(run_all(jobs.pid, [(n,) for n in range(8)], 2))
     assert len(pids) == 2 and os.getpid() not in pids
     assert usable_cores() >= 1
+
+
+def test_plain_results():
+    (result,) = run_all(jobs.array, [(2, 3)])
+    assert (result["a"] == np.arange(6).reshape(2, 3)).all() and result["a"].dtype == np.int16
+    assert result[3] == (None, 2**300)
 
 
 @pytest.mark.parametrize(
     ("function", "error", "words"),
     [
-        (refuse, InputError, "3 is not wanted"),
-        (die, EnvironmentLacks, "died"),
-        (surprise, EnvironmentLacks, "KeyboardInterrupt"),
+        (jobs.refuse, InputError, "^3 is not  wanted$"),
+        (jobs.refuse_a_step, NotValid, "not this step"),
+        (jobs.die, EnvironmentLacks, r"died \(exit 9"),
+        (jobs.surprise, EnvironmentLacks, "KeyboardInterrupt: out of the blue"),
+        (jobs.not_plain, EnvironmentLacks, "object is not a plain value"),
     ],
 )
 @pytest.mark.parametrize("processes", [1, 2])
@@ -70,4 +46,4 @@ def test_failures(function, error, words, processes):
 
 
 def test_what_a_child_prints_does_no_harm():
-    assert run_all(noisy, [(n,) for n in range(5)], 1) == list(range(5))
+    assert run_all(jobs.noisy, [(n,) for n in range(5)], 1) == list(range(5))
