@@ -12,28 +12,26 @@ from huref_zk.errors import InputError
 
 # command -> (module, attribute): loaded on use; `verify` never imports what only owners need.
 COMMANDS = {
-    "setup": ("huref_zk.cli.owner", "setup"),
+    "setup": ("huref_zk.cli.keys", "setup"),
+    "keys": ("huref_zk.cli.keys", "keys"),
+    "srs": ("huref_zk.cli.srs", "srs"),
     "fingerprint": ("huref_zk.cli.owner", "fingerprint"),
     "commit": ("huref_zk.cli.owner", "commit"),
     "prove": ("huref_zk.cli.owner", "prove"),
-    "setup-similarity": ("huref_zk.cli.similarity", "setup_similarity"),
     "prove-similarity": ("huref_zk.cli.similarity", "prove_similarity"),
+    "open": ("huref_zk.cli.opening", "open_command"),
+    "audit-inference": ("huref_zk.cli.audit", "audit_inference"),
     "verify": ("huref_zk.cli.verifier", "verify"),
     "challenge": ("huref_zk.cli.verifier", "challenge"),
     "inspect": ("huref_zk.cli.verifier", "inspect"),
+    "recommit": ("huref_zk.cli.opening", "recommit"),
     "evm-verifier": ("huref_zk.cli.evm", "evm_verifier"),
-    "render": ("huref_zk.cli.image", "render"),
-    "sheet": ("huref_zk.cli.image", "sheet"),
-    "srs": ("huref_zk.cli.srs", "srs"),
-    "attack": ("huref_zk.cli.attack", "attack"),
-    "demo": ("huref_zk.cli.demo", "demo"),
     "compare": ("huref_zk.cli.compare", "compare"),
     "registry": ("huref_zk.cli.registry", "registry"),
-    "open": ("huref_zk.cli.opening", "open_command"),
-    "check-opening": ("huref_zk.cli.opening", "check_opening"),
-    "recommit": ("huref_zk.cli.opening", "recommit"),
-    "audit-inference": ("huref_zk.cli.audit", "audit_inference"),
-    "check-audit": ("huref_zk.cli.audit", "check_audit"),
+    "render": ("huref_zk.cli.image", "render"),
+    "sheet": ("huref_zk.cli.image", "sheet"),
+    "attack": ("huref_zk.cli.attack", "attack"),
+    "demo": ("huref_zk.cli.demo", "demo"),
 }
 
 
@@ -47,22 +45,26 @@ class LazyGroup(click.Group):
         if cmd_name not in COMMANDS:
             return None
         module, attribute = COMMANDS[cmd_name]
-        return getattr(importlib.import_module(module), attribute)
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         ctx.meta["json"] = "--json" in args
         return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """As click does, but a wrong option is reported as JSON too where --json is given."""
-        try:
-            return super().invoke(ctx)
-        except click.UsageError as e:
-            if not ctx.meta["json"]:
-                raise
-            from huref_zk.cli.common import fail
+        """As click does, but every error of ours ends in one line and its exit code, and a wrong
+        option is reported as JSON too where --json is given."""
+        from huref_zk.cli.common import fail, failures_reported
 
-            fail(InputError(e.format_message()), True)
+        as_json = ctx.meta["json"]
+        with failures_reported(as_json):
+            try:
+                return super().invoke(ctx)
+            except click.UsageError as e:
+                if not as_json:
+                    raise
+                fail(InputError(e.format_message()), True)
 
 
 @click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})

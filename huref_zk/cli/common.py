@@ -7,16 +7,33 @@ import json
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
+from typing import Any, NoReturn
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
-from huref_zk.errors import EnvironmentLacks, HurefError, InputError, StepFailed
+from huref_zk.cli.outputs import check_command, check_outputs
+from huref_zk.errors import EnvironmentLacks, HurefError, InputError, NotValid, StepFailed
+
+TRACEBACK = "HUREF_ZK_TRACEBACK"
+"""Environment variable: where it is set, unforeseen errors are shown with their traceback."""
+TEST_SETUP_NOTE = (
+    "NOTE: this is a TEST setup whose secret is public: anybody can forge proofs under it. "
+    "For real use put a ceremony's file into the key folder first (docs/srs.md)."
+)
 
 
 @dataclass(frozen=True)
@@ -26,7 +43,7 @@ class Output:
     json: bool
     quiet: bool
 
-    def result(self, data: dict, lines: list[str]) -> None:
+    def result(self, data: dict[str, Any], lines: list[str]) -> None:
         """Print ``data`` as one JSON object with --json, else ``lines`` unless --quiet."""
         if self.json:
             click.echo(json.dumps(data, sort_keys=True))
@@ -39,22 +56,20 @@ class Output:
         if not (self.quiet or self.json):
             click.echo(line, err=True)
 
+    def warn(self, line: str) -> None:
+        """A word that is also for those who asked for quiet, to stderr; JSON has a field for it."""
+        if not self.json:
+            click.echo(line, err=True)
+
     @contextlib.contextmanager
     def progress(self, what: str) -> Iterator[Callable[[int, int], None]]:
-        """A bar (a spinner until the total is known) on stderr; yields callback(done, total)."""
-        columns = (
-            SpinnerColumn(),
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TimeElapsedColumn(),
-        )
-        console = Console(stderr=True)
-        hidden = self.quiet or self.json or not console.is_terminal
-        if hidden:
-            self.say(f"{what} ...")
-        with Progress(*columns, console=console, transient=True, disable=hidden) as bar:
+        """A bar with the time that is left (a spinner until the total is known) on stderr; yields
+        callback(done, total)."""
+        with self._bar(what, BarColumn(), TimeElapsedColumn(), TimeRemainingColumn()) as bar:
             task = bar.add_task(what, total=None)
-            yield lambda done, total: bar.update(task, completed=done, total=total)
+            if bar.disable:
+                self.say(f"{what} ...")
+            yield lambda done, total: bar.update(task, completed=done, total=total or None)
 
     @contextlib.contextmanager
     def tasks(self, what: str) -> Iterator[Callable[[str, int, int], None]]:
@@ -74,57 +89,106 @@ class Output:
     @contextlib.contextmanager
     def stages(self, what: str) -> Iterator[Callable[[str], None]]:
         """As progress, for work of unknown length in named steps; yields ``callback(step)``."""
-        console = Console(stderr=True)
-        hidden = self.quiet or self.json or not console.is_terminal
-        columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-        with Progress(*columns, console=console, transient=True, disable=hidden) as bar:
+        with self._bar(what, TimeElapsedColumn()) as bar:
             task = bar.add_task(what, total=None)
 
             def enter(step: str) -> None:
                 bar.update(task, description=f"{what}: {step}")
-                if hidden:
+                if bar.disable:
                     self.say(f"{what}: {step} ...")
 
             yield enter
 
+    def _bar(self, what: str, *columns: Any) -> Progress:
+        console = Console(stderr=True)
+        hidden = self.quiet or self.json or not console.is_terminal
+        first = (SpinnerColumn(), TextColumn("{task.description}"))
+        return Progress(*first, *columns, console=console, transient=True, disable=hidden)
 
-def with_output(command: Callable) -> Callable:
-    """Give a command --json, --quiet and ``output``; turn HurefErrors into exit codes."""
+
+def with_output(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command --json, --quiet and ``output``, and check its output files (outputs.py).
+
+    Stands below the decorators that add options, so that it runs after them.
+    """
 
     @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
     @click.option("--quiet", is_flag=True, help="Print nothing but errors.")
     @wraps(command)
-    def wrapper(*args, as_json: bool, quiet: bool, **kwargs):
-        try:
-            return command(*args, output=Output(as_json, quiet), **kwargs)
-        except HurefError as e:
-            fail(e, as_json)
-        except MemoryError:
-            fail(_out_of_memory(), as_json)
-        except OSError as e:
-            fail(_os_error(e), as_json)
-        except KeyboardInterrupt:  # click would leave with 1, which means "not valid" here
-            click.echo("interrupted", err=True)
-            sys.exit(128 + signal.SIGINT)
+    def wrapper(*args: Any, as_json: bool, quiet: bool, **kwargs: Any) -> Any:
+        check_command(click.get_current_context())
+        return command(*args, output=Output(as_json, quiet), **kwargs)
 
     return wrapper
 
 
-def fail(error: HurefError, as_json: bool) -> None:
-    """Report ``error`` in one line and leave with its exit code."""
+@contextlib.contextmanager
+def failures_reported(as_json: bool) -> Iterator[None]:
+    """Turn whatever goes wrong inside into one line and an exit code; click's own errors pass.
+
+    Only a HurefError that says so means "not valid": an unforeseen error is one of this program
+    or its machine, and says nothing about any file.
+    """
+    try:
+        yield
+    except HurefError as e:
+        fail(e, as_json)
+    except (click.ClickException, click.exceptions.Exit, click.Abort):
+        raise
+    except MemoryError:
+        lacks = "out of memory; close other programs or use a larger machine"
+        fail(EnvironmentLacks(lacks), as_json)
+    except OSError as e:
+        fail(_os_error(e), as_json)
+    except KeyboardInterrupt:  # click would leave with 1, which means "not valid" here
+        click.echo("interrupted", err=True)
+        sys.exit(128 + signal.SIGINT)
+    except Exception as e:
+        if os.environ.get(TRACEBACK):
+            traceback.print_exc()
+        told = f"{type(e).__name__}: {e}"
+        text = f"unforeseen error, please report it with {TRACEBACK}=1 set: {told[:300]}"
+        fail(EnvironmentLacks(text), as_json)
+
+
+def fail(error: HurefError, as_json: bool) -> NoReturn:
+    """Report ``error`` in one line and leave with its exit code.
+
+    In JSON "valid" is false where something was judged and refused, null where this machine could
+    not judge, and absent where there was nothing to judge.
+    """
     message = " ".join(str(error).split())
-    if as_json:
-        data = {"error": message, "exit_code": error.exit_code, "valid": False}
-        if isinstance(error, StepFailed):
-            data["step"] = error.step
-        click.echo(json.dumps(data, sort_keys=True))
-    else:
-        click.echo(f"error: {message}", err=True)
+    try:
+        if as_json:
+            click.echo(json.dumps({**_verdict(error), "error": message}, sort_keys=True))
+        else:
+            click.echo(f"error: {message}", err=True)
+    except OSError:  # nobody listens any more; the exit code still tells
+        pass
+    _drop_unwritable_streams()
     sys.exit(error.exit_code)
 
 
-def _out_of_memory() -> HurefError:
-    return EnvironmentLacks("out of memory; close other programs or use a larger machine")
+def _verdict(error: HurefError) -> dict[str, Any]:
+    data: dict[str, Any] = {"exit_code": error.exit_code}
+    if isinstance(error, NotValid):
+        data["valid"] = False
+    elif error.exit_code == EnvironmentLacks.exit_code:
+        data["valid"] = None
+    if isinstance(error, StepFailed):
+        data |= {"step": error.step, "step_name": error.name}
+    return data
+
+
+def _drop_unwritable_streams() -> None:
+    """What a full disk or a closed pipe did not take is not tried again at exit, where Python
+    would replace our exit code by its own."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            with contextlib.suppress(OSError, ValueError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _os_error(e: OSError) -> HurefError:
@@ -140,55 +204,5 @@ def _os_error(e: OSError) -> HurefError:
 
 
 def check_targets(*paths: Path, make_folder: bool = False) -> None:
-    """Refuse now, and not after minutes of work, ``paths`` that no file can be written to.
-
-    make_folder: the files' folder may be missing, as long as it can be made. Raises InputError.
-    """
-    for path in paths:
-        if path.is_dir():
-            raise InputError(f"{path} is a folder; name a file to write")
-        folder = path.parent
-        if make_folder:
-            folder = next(f for f in path.absolute().parents if f.exists())
-        if not folder.is_dir():
-            raise InputError(f"cannot write {path}: {folder} is no folder")
-        if not os.access(folder, os.W_OK):
-            raise InputError(f"cannot write {path}: {folder} may not be written to")
-
-
-def _parse_seed(ctx: click.Context, param: click.Parameter, value: str | None) -> bytes:
-    from huref_zk.invariants.sketch import PUBLIC_SEED
-
-    if value is None:
-        return PUBLIC_SEED
-    try:
-        seed = bytes.fromhex(value)
-    except ValueError:
-        seed = b""
-    if len(seed) != 32:
-        raise click.BadParameter("a seed is 64 hex digits")
-    return seed
-
-
-def parse_layers(
-    ctx: click.Context | None, param: click.Parameter | None, value: str | None
-) -> tuple[int, ...] | None:
-    """'28,29' -> (28, 29); None stays None. Raises click.BadParameter."""
-    if value is None:
-        return None
-    try:
-        return tuple(int(part) for part in value.split(","))
-    except ValueError:
-        raise click.BadParameter("write two layer numbers, for example 28,29") from None
-
-
-def layers_option(help_text: str) -> Callable:
-    """--layers, given to the command as a tuple of numbers or None."""
-    return click.option("--layers", callback=parse_layers, help=help_text)
-
-
-seed_option = click.option(
-    "--seed",
-    callback=_parse_seed,
-    help="Sketch seed, 64 hex digits; default: the one public seed, so that pictures compare.",
-)
+    """check_outputs, for names that are known only while a command runs."""
+    check_outputs(paths, force=True, make_folders=make_folder)
