@@ -89,10 +89,10 @@ def make_witness(
 ) -> Witness:
     """The witness of a prepared model.
 
-    facts: recipe, model, layers, tokens, scales, as invariants.prepare.facts_of gives them; E: int16
-    (K, d); cores: int16 (3, d, d), one a core set; checkpoint: the salted digest of the model's
-    tensors, 32 bytes, and its salt; audited: further matrices by name, of ``layers`` and, as "O",
-    of the output. InputError when they do not fit together.
+    facts: recipe, model, layers, tokens, scales, as invariants.prepare.facts_of gives them;
+    E: int16 (K, d); cores: int16 (3, d, d), one a core set; checkpoint: the salted digest of the
+    model's tensors, 32 bytes, and its salt; audited: further matrices by name, of ``layers`` and,
+    as "O", of the output. InputError when they do not fit together.
     """
     more = dict(audited or {})
     descriptor = Descriptor(
