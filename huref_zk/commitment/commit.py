@@ -16,6 +16,8 @@ from pathlib import Path
 from huref_zk.commitment import kzg
 from huref_zk.commitment.descriptor import Descriptor
 from huref_zk.commitment.file import Commitment, make_commitment, read_commitment
+from huref_zk.commitment.journal import Journal
+from huref_zk.commitment.salts import salt_key
 from huref_zk.commitment.secret import read_secret
 from huref_zk.commitment.witness import Witness, check_matrices, read_witness
 from huref_zk.curve import bn254
@@ -53,9 +55,9 @@ def commit(
     """Commit to ``witness`` under the owner's 32-byte secret (None: a public model).
 
     The same inputs give the same commitment. Works in child processes (default: one a core);
-    ``progress`` hears (rows done, rows). With ``journal``, a file, the points of finished blocks
-    are kept there, and a later call with the same inputs goes on after them; it is removed at the
-    end. InputError when witness, secret and SRS do not fit together.
+    ``progress`` hears (blocks of rows done, blocks). With ``journal``, a file, the points of
+    finished blocks are kept there, and a later call with the same inputs goes on after them; it is
+    removed at the end. InputError when witness, secret and SRS do not fit together.
     """
     descriptor = witness.descriptor
     check_matrices(descriptor, witness.matrices)
@@ -65,13 +67,19 @@ def commit(
         kzg.Rows(m.name, m.rows, witness.values, _salts_of(witness, key))
         for m in descriptor.matrices
     ]
-    label = hashlib.sha256(b"huref-zk journal 2" + (key or b"") + descriptor.to_bytes()).digest()
-    kept = None if journal is None else kzg.Journal(journal, label)
+    kept = None if journal is None else Journal(journal, _journal_label(witness, key))
     points = kzg.commit_rows(srs, parts, processes, progress, kept)
     made = make_commitment(descriptor, points, processes)
     if kept is not None:
         kept.remove()
     return made
+
+
+def _journal_label(witness: Witness, key: bytes | None) -> bytes:
+    """Binds integers, descriptor and secret: points of anything else must never be taken up."""
+    descriptor = witness.descriptor.to_bytes()
+    bound = key or salt_key(bytes(32), witness.matrices, descriptor)
+    return hashlib.sha256(b"huref-zk journal 2" + bound).digest()
 
 
 def _salts_of(witness: Witness, key: bytes | None) -> Callable[[str, range], list[list[int]]]:

@@ -24,7 +24,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -56,8 +56,6 @@ MAX_AUDITED = 16
 MAX_DOMAIN_K = 26
 RESERVED = 16
 """Rows that Halo2 keeps at the bottom of a column, at most."""
-_FIELDS = ("recipe", "model", "layers", "tokens", "scales", "audited", "output", "checkpoint")
-_FIELDS += ("public", "srs", "ezkl")
 
 
 @dataclass(frozen=True)
@@ -169,7 +167,7 @@ def token_digest(ids: np.ndarray | Sequence[int]) -> str:
 def parse_descriptor(value: Any) -> Descriptor:
     """The descriptor in ``value``, an object read from JSON. InputError for anything else."""
     what = "the descriptor"
-    d = members(value, _FIELDS, what)
+    d = members(value, [field.name for field in fields(Descriptor)], what)
     model = facts(d["model"], f"{what}'s model")
     integer(model.get("hidden_size"), f"{what}'s model.hidden_size", 1, MAX_HIDDEN)
     layers = integers(d["layers"], f"{what}'s layers", MAX_LAYERS, 0, 1 << 16)

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import functools
 import json
-import os
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from typing import Any
 
 import numpy as np
 
+from huref_zk.commitment.journal import Journal
 from huref_zk.curve import bn254
 from huref_zk.curve.bn254 import Point, R
 from huref_zk.errors import EnvironmentLacks, InputError
@@ -59,58 +59,6 @@ class Rows:
     tails: Callable[[str, range], list[list[int]]]
 
 
-class Journal:
-    """Points of finished blocks on disk, so that an interrupted commitment goes on. Nothing in it
-    is secret. label: 32 bytes; a journal of another label is begun anew."""
-
-    def __init__(self, path: Path, label: bytes):
-        self.path, self.label = path, label
-        self.done: dict[tuple[str, int], list[Point]] = {}
-        data = path.read_bytes() if path.is_file() else b""
-        if data[:32] != label:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(label)
-            return
-        position, whole = 32, 32
-        while position < len(data):
-            name, start, count, end = _record(data, position)
-            if end > len(data) or count == 0:
-                break  # the record that was being written
-            try:
-                points = [
-                    bn254.decode_uncompressed(data[i : i + 64])
-                    for i in range(end - 64 * count, end, 64)
-                ]
-            except InputError:
-                break
-            self.done[name, start] = points
-            position = whole = end
-        if whole < len(data):
-            os.truncate(path, whole)
-
-    def add(self, name: str, start: int, points: list[Point]) -> None:
-        """Keep the points of the rows from ``start`` on."""
-        head = len(name).to_bytes(1, "big") + name.encode()
-        head += start.to_bytes(4, "big") + len(points).to_bytes(4, "big")
-        with open(self.path, "ab") as file:
-            file.write(head + b"".join(map(bn254.encode_uncompressed, points)))
-
-    def remove(self) -> None:
-        """The commitment is complete."""
-        self.path.unlink(missing_ok=True)
-
-
-def _record(data: bytes, position: int) -> tuple[str, int, int, int]:
-    """(matrix, first row, rows, end) of the record at ``position``; rows 0 for a torn one."""
-    length = data[position]
-    name = data[position + 1 : position + 1 + length].decode("ascii", "replace")
-    numbers = data[position + 1 + length : position + 9 + length]
-    if len(numbers) < 8:
-        return name, 0, 0, len(data) + 1
-    start, count = int.from_bytes(numbers[:4], "big"), int.from_bytes(numbers[4:], "big")
-    return name, start, count, position + 9 + length + 64 * count
-
-
 def commit_rows(
     srs: Srs,
     matrices: Sequence[Rows],
@@ -126,7 +74,7 @@ def commit_rows(
     """
     found: dict[tuple[str, int], list[Point]] = {} if journal is None else dict(journal.done)
     blocks = [(m, start, stop) for m in matrices for start, stop in _ranges(srs, m)]
-    todo = [block for block in blocks if (block[0].name, block[1]) not in found]
+    todo = [b for b in blocks if len(found.get((b[0].name, b[1]), ())) != b[2] - b[1]]
     finished = len(blocks) - len(todo)
 
     def collected(index: int, points: list[Point]) -> None:

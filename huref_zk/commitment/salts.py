@@ -40,7 +40,7 @@ def salt_key(secret: bytes, matrices: Mapping[str, np.ndarray], descriptor: byte
     for name, matrix in matrices.items():
         content.update(len(name).to_bytes(1, "big") + name.encode())
         content.update(np.array(matrix.shape, dtype="<i8").tobytes())
-        content.update(np.ascontiguousarray(matrix, dtype="<i2"))
+        content.update(np.ascontiguousarray(matrix, dtype="<i2").data)
     bound = hashlib.sha256(descriptor).digest() + content.digest()
     return hashlib.shake_256(b"huref-zk salt key 2" + secret + bound).digest(32)
 

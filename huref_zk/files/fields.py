@@ -25,21 +25,29 @@ def members(value: Any, names: Collection[str], what: str) -> dict[str, Any]:
 
 def texts(value: Any, what: str, limit: int, longest: int = 200) -> dict[str, str]:
     """``value``, an object of at most ``limit`` printable ASCII strings."""
-    if not isinstance(value, dict) or len(value) > limit:
-        raise InputError(f"{what} must be an object of at most {limit} fields")
     return {
-        str(name)[:40]: text(item, f"{what}.{name[:40]}", longest) for name, item in value.items()
+        name: text(item, f"{what}.{name}", longest)
+        for name, item in _named(value, what, limit).items()
     }
 
 
 def facts(value: Any, what: str, limit: int = 32) -> dict[str, int | str]:
-    """``value``, an object of at most ``limit`` integers and texts."""
+    """``value``, an object of at most ``limit`` integers and printable texts."""
+    for item in _named(value, what, limit).values():
+        fits = isinstance(item, str) and len(item) <= 200 and item.isprintable()
+        if type(item) is not int and not fits:
+            raise InputError(
+                f"{what} must hold integers or printable texts of at most 200 characters"
+            )
+    return dict(value)
+
+
+def _named(value: Any, what: str, limit: int) -> dict[str, Any]:
     if not isinstance(value, dict) or len(value) > limit:
         raise InputError(f"{what} must be an object of at most {limit} fields")
-    for item in value.values():
-        if type(item) is not int and not (isinstance(item, str) and len(item) <= 200):
-            raise InputError(f"{what} must hold integers or texts of at most 200 characters")
-    return dict(value)
+    for name in value:
+        text(name, f"{what}'s field names", 40)
+    return value
 
 
 def text(value: Any, what: str, longest: int = 64) -> str:
