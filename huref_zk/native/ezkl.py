@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from huref_zk.errors import EnvironmentLacks, HurefError
-from huref_zk.native.process import GIB, Child, out_of_memory, printable
+from huref_zk.native.process import GIB, Child, lacks_resources, printable
 
 __all__ = ["GIB", "EzklFailed", "run"]
 
@@ -31,12 +31,13 @@ def run(call: str, *, timeout: float | None = None, memory: int = 0, **arguments
     """
     plain = {k: os.path.abspath(v) if isinstance(v, Path) else v for k, v in arguments.items()}
     with Child(memory=memory) as child:
-        kind, value = child.call(__name__, "call_ezkl", (call, plain), timeout)
+        kind, value = child.call(__name__, "call_ezkl", (call, plain), timeout, f"ezkl {call}")
         if kind == "ok":
             return value
         text = printable(value)[:300]
-        if out_of_memory(text):
-            raise EnvironmentLacks(f"ezkl {call} ran out of memory{child.limit_words()} ({text})")
+        if lacks_resources(text):
+            words = f"the machine lacks what ezkl {call} needs ({text})"
+            raise EnvironmentLacks(words + child.limit_words())
         raise EzklFailed(f"ezkl {call} failed: {text}")
 
 

@@ -9,6 +9,7 @@ no settings of Python or ezkl, no network, and dies with us. What it answers is 
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import pickle
@@ -106,16 +107,21 @@ class Child:
         self._process.kill()
 
     def call(
-        self, module: str, name: str, arguments: tuple[Any, ...], timeout: float | None = None
+        self,
+        module: str,
+        name: str,
+        arguments: tuple[Any, ...],
+        timeout: float | None = None,
+        what: str = "",
     ) -> Any:
-        """``module.name(*arguments)`` in the child; `timeout` in seconds.
+        """``module.name(*arguments)`` in the child; timeout in seconds; `what`: its name in errors.
 
         The arguments are pickled; relative Paths in them become absolute, as the child is in
         another folder. The result must be plain (codec.py). InputError, EnvironmentLacks and
         NotValid raised there are raised here; all else that may happen, a child that dies, does
         not end in time or answers nonsense included, is EnvironmentLacks.
         """
-        what = f"{module}.{name}"
+        what = what or f"{module}.{name}"
         timer = threading.Timer(timeout, self._time_out) if timeout is not None else None
         if timer:
             timer.start()
@@ -165,7 +171,7 @@ class Child:
         if kind == "known" and known:
             raise known[0](text)
         fault = printable(str(names[0])) if names else "error"
-        if fault == "MemoryError" or out_of_memory(text):
+        if fault == "MemoryError" or lacks_resources(text):
             text += f"; it ran out of memory{self.limit_words()}"
         raise errors.EnvironmentLacks(f"{what} failed in its process: {fault}: {text[:400]}")
 
@@ -182,12 +188,14 @@ class Child:
         )
 
     def limit_words(self) -> str:
-        return f", of which {self.limit / GIB:.1f} GiB are allowed" if self.limit else ""
+        """What to add to an error about memory."""
+        return f"; it is limited to {self.limit / GIB:.3g} GiB of it" if self.limit else ""
 
     def _last_words(self) -> str:
         self._log.seek(max(0, os.fstat(self._log.fileno()).st_size - 2000))
         lines = self._log.read(2000).decode(errors="replace").strip().splitlines()
-        return printable(lines[-1])[:200] if lines else ""
+        telling = [line for line in lines if lacks_resources(line)] or lines[-1:]
+        return printable(telling[0])[:200] if telling else ""
 
 
 def environment(folder: Path, threads: int = 0) -> dict[str, str]:
@@ -210,11 +218,12 @@ def environment(folder: Path, threads: int = 0) -> dict[str, str]:
     return {**ours, **nowhere, **homes, **dict.fromkeys(counted, str(threads))}
 
 
-def out_of_memory(text: str) -> bool:
-    """Whether an error of native code speaks of memory, or of threads that it could not get."""
+def lacks_resources(text: str) -> bool:
+    """Whether an error speaks of memory, threads, files or room on a disk that could not be had."""
     signs = ("memory allocation", "cannot allocate", "out of memory", "failed to map segment")
-    threads = ("threadpoolbuilderror", "os error 11", "os error 12")
-    return any(sign in text.lower() for sign in signs + threads)
+    numbers = (errno.ENOMEM, errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOSPC)
+    native = ("threadpoolbuilderror", *(f"os error {number})" for number in numbers))
+    return any(sign in text.lower() for sign in signs + native)
 
 
 def printable(text: str) -> str:
