@@ -57,8 +57,8 @@ class Checkpoint:
 
     config: config.json's object. tensors: arrays under Hugging Face's names, weights (out, in);
     with tied embeddings ``lm_head.weight`` is not among them. tokenizer: tokenizer.json's object,
-    if known. special, tokenizer_size, vocabulary, token_order: as in load.model.Model. source: for
-    messages.
+    if known. special, tokenizer_size, vocabulary, token_order, alphabet: as in models.model.Model.
+    source: for messages.
     """
 
     config: dict
@@ -68,6 +68,7 @@ class Checkpoint:
     tokenizer_size: int | None = None
     vocabulary: dict[str, int] | None = None
     token_order: tuple[int, ...] | None = None
+    alphabet: int = 0
     source: str = "a checkpoint in memory"
     sizes: Sizes = field(init=False)
 
@@ -80,7 +81,7 @@ class Checkpoint:
         return HEAD not in self.tensors
 
     def model(self) -> Model:
-        """The checkpoint as a model that ``canonicalise`` takes."""
+        """The checkpoint as the loaders give it."""
         return _InMemory(self)
 
 
@@ -123,6 +124,7 @@ def read_checkpoint(
         tokenizer_size=model.tokenizer_size(),
         vocabulary=model.vocabulary(),
         token_order=model.token_order(),
+        alphabet=model.alphabet(),
         source=model.source,
     )
 
@@ -195,7 +197,13 @@ class _InMemory(Model):
     @cached_property
     def tokenizer(self) -> Tokenizer:
         known = self._checkpoint
-        return Tokenizer(known.special, known.tokenizer_size, known.vocabulary, known.token_order)
+        return Tokenizer(
+            known.special,
+            known.tokenizer_size,
+            known.vocabulary,
+            known.token_order,
+            known.alphabet,
+        )
 
 
 def _check_type(config: dict, source: str) -> None:

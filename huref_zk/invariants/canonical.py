@@ -24,18 +24,10 @@ import numpy as np
 from huref_zk.errors import InputError
 from huref_zk.invariants.balance import balance_columns, balance_heads
 from huref_zk.models.families import Family, family_for
-from huref_zk.models.layers import (
-    Dimensions,
-    dimensions,
-    expect,
-    ffn_blocks,
-    finite,
-    gain,
-    qk_gain,
-    read_attention,
-    read_block,
-)
+from huref_zk.models.feed_forward import ffn_blocks, read_block
+from huref_zk.models.layers import dimensions, gain, qk_gain, read_attention
 from huref_zk.models.model import Model
+from huref_zk.models.reading import Dimensions, expect, finite
 
 LAYERS = 2
 TOKENS = 4096

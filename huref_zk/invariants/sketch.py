@@ -1,8 +1,11 @@
-"""The sketch: K x K invariant maps seen through two public ±1 matrices.
+"""The sketch: invariant maps, K x K, seen through public ±1 matrices.
 
-``M^ = P_L M P_R^T`` with P_L, P_R in {±1}^{p x K}. Every row is balanced, which makes the cosine of
-sketches an unbiased estimate of the cosine of double-centred maps (HuRef's ICS), and P_L differs
-from P_R, without which the trace leaks in.
+``M^ = P_L M P_R^T`` with P_L in {±1}^{32 x K} and P_R in {±1}^{16 x K}. Every row is balanced,
+which makes the cosine of sketches an unbiased estimate of the cosine of double-centred maps
+(HuRef's ICS), and P_L differs from P_R, without which the trace leaks in.
+
+The 32 left rows are two groups of 16. Map 3 s + t is group s of term t: of the one set of cores of
+a recipe that has one, of the s-th set of a recipe that has two.
 """
 
 from __future__ import annotations
@@ -11,10 +14,14 @@ import hashlib
 
 import numpy as np
 
-from huref_zk.invariants.canonical import Canonical
+from huref_zk.invariants.recipes import Cores
 
 PUBLIC_SEED = hashlib.sha256(b"huref_zk public sketch seed 1").digest()
 SIDES = ("L", "R")
+GROUP = 16
+GROUPS = 2
+LEFT = GROUP * GROUPS
+RIGHT = 16
 
 
 def signs(seed: bytes, side: str, p: int, count: int) -> np.ndarray:
@@ -39,19 +46,24 @@ def signs(seed: bytes, side: str, p: int, count: int) -> np.ndarray:
     return out
 
 
-def sketch(canonical: Canonical, seed: bytes, p: int = 16) -> np.ndarray:
-    """Sketched maps float64 (2 layers * 3 terms, p, p): map 3*layer + term, terms a, b, f."""
-    count = len(canonical.token_ids)
-    E = canonical.E.astype(np.float64)
-    left, right = (signs(seed, side, p, count) @ E for side in SIDES)
-    maps = []
-    for U, V in zip(canonical.U, canonical.V, strict=True):
-        a, b = left @ U, right @ V
-        start = 0
-        for width in canonical.widths:
-            maps.append(a[:, start : start + width] @ b[:, start : start + width].T)
-            start += width
-    return np.array(maps)
+def group_rows(s: int) -> slice:
+    """The left rows of group s."""
+    return slice(GROUP * s, GROUP * (s + 1))
+
+
+def sketch(cores: Cores, seed: bytes) -> np.ndarray:
+    """Sketched maps float64 (6, 16, 16): map 3 s + t, groups s, terms t = a, b, f."""
+    count = len(cores.token_ids)
+    X = cores.X.astype(np.float64)
+    left = signs(seed, "L", LEFT, count) @ X
+    right = signs(seed, "R", RIGHT, count) @ X
+    return np.array(
+        [
+            left[group_rows(s)] @ core.astype(np.float64) @ right.T
+            for s in range(GROUPS)
+            for core in cores.sets[s % len(cores.sets)]
+        ]
+    )
 
 
 def ics_maps(x: np.ndarray, y: np.ndarray) -> np.ndarray:

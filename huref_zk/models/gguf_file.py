@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 
@@ -69,6 +70,8 @@ class GgufFile(Model):
         return int(value)
 
     def _tensor(self, name: str):
+        if name in self._tensors:  # one of those that have no other name
+            return self._tensors[name]
         layer = _LAYER.match(name)
         number = layer.group(1) if layer else ""
         template = name.replace(f"layers.{number}.", "layers.{i}.") if layer else name
@@ -115,6 +118,10 @@ class GgufFile(Model):
             .reshape(rows, columns)
         )
 
+    def stored(self, name: str) -> tuple[str, Iterator[bytes]]:
+        tensor = self._tensor(name)
+        return tensor.tensor_type.name, iter([np.ascontiguousarray(tensor.data).tobytes()])
+
     def running_config(self) -> dict:
         """The config with what only running the model needs, where the file says it."""
         optional = {
@@ -146,8 +153,10 @@ class GgufFile(Model):
         scored = [
             score if len(text) > 1 else np.inf for text, score in zip(texts, scores, strict=False)
         ]
-        order = by_merges(vocabulary, self._list("tokenizer.ggml.merges", str))
-        return Tokenizer(special, len(texts), vocabulary, order or by_scores(vocabulary, scored))
+        order, alphabet = by_merges(vocabulary, self._list("tokenizer.ggml.merges", str))
+        if order is None:
+            order, alphabet = by_scores(vocabulary, scored)
+        return Tokenizer(special, len(texts), vocabulary, order, alphabet)
 
     def _list(self, key: str, kind: type) -> list:
         """An array of the header; empty when it is missing, or its entries are of another type."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 
@@ -37,6 +38,12 @@ class Model(ABC):
     @abstractmethod
     def rows(self, name: str, ids: np.ndarray) -> np.ndarray:
         """Rows ``ids`` of a matrix as float32, reading little more than those."""
+
+    def stored(self, name: str) -> tuple[str, Iterator[bytes]]:
+        """(type, bytes in pieces) of a tensor as the checkpoint has it, little-endian; where that
+        is not at hand ("F32", ...) of its float32 values. Raises InputError when it is missing."""
+        values = np.ascontiguousarray(self.tensor(name), dtype="<f4")
+        return "F32", iter([values.tobytes()])
 
     def has(self, name: str) -> bool:
         """Whether there is such a tensor."""
@@ -76,6 +83,10 @@ class Model(ABC):
         """Ids of the tokens that stand for text, in the order in which the tokenizer learnt them
         (the rarest last), when that is known: the same tokens whatever ids they have."""
         return self.tokenizer.order
+
+    def alphabet(self) -> int:
+        """How many of the first in token_order the tokenizer was given rather than learnt."""
+        return self.tokenizer.alphabet
 
 
 def read_json(path: Path, limit: int = MAX_JSON) -> dict:

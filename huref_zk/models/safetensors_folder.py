@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 
@@ -11,6 +13,7 @@ from huref_zk.errors import EnvironmentLacks, InputError
 from huref_zk.models.model import MAX_TENSOR, Model, folder_tokenizer, read_json, runs
 from huref_zk.models.tokenizer import Tokenizer
 
+CHUNK = 1 << 24  # entries hashed at a time
 MAX_INDEX = 16 << 20  # ten thousands of tensors, as mixtures of experts have
 FLOATS = ("F64", "F32", "F16", "BF16")
 
@@ -91,6 +94,19 @@ class SafetensorsFolder(Model):
         piece = self._slice(name)
         parts = [np.asarray(piece[start:stop], dtype=np.float32) for start, stop in runs(ids)]
         return np.concatenate(parts)
+
+    def stored(self, name: str) -> tuple[str, Iterator[bytes]]:
+        piece = self._slice(name)
+        shape = piece.get_shape()
+        if not shape:
+            return piece.get_dtype(), iter([np.asarray(piece[:]).tobytes()])
+        step = max(1, CHUNK // max(1, math.prod(shape[1:])))
+
+        def pieces() -> Iterator[bytes]:
+            for start in range(0, shape[0], step):
+                yield np.ascontiguousarray(piece[start : start + step]).tobytes()
+
+        return piece.get_dtype(), pieces()
 
     def names(self) -> tuple[str, ...]:
         return tuple(self._where)

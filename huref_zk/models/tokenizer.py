@@ -6,6 +6,7 @@ nothing. The order of learning is what a tokenizer works by, and it puts rare to
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,18 +14,21 @@ from typing import Any
 import numpy as np
 
 MAX_ID = 1 << 31
+_BYTE = re.compile(r"<0x[0-9A-Fa-f]{2}>")
 
 
 @dataclass(frozen=True)
 class Tokenizer:
     """special: ids that stand for no text (bos, padding, chat marks ...). size: how many ids there
     are. vocabulary: text -> id of the tokens that stand for text. order: the ids of those, each
-    once, in the order in which the tokenizer learnt them. None for what is not known."""
+    once, in the order in which the tokenizer learnt them. None for what is not known. alphabet: how
+    many of the first in that order it was given rather than learnt: bytes, single characters."""
 
     special: frozenset[int] = frozenset()
     size: int | None = None
     vocabulary: dict[str, int] | None = None
     order: tuple[int, ...] | None = None
+    alphabet: int = 0
 
 
 UNKNOWN = Tokenizer()
@@ -47,11 +51,12 @@ def parse_tokenizer(data: dict) -> Tokenizer:
     ids = list(special)
     vocabulary: dict[str, int] | None = None
     order: tuple[int, ...] | None = None
+    alphabet = 0
     if isinstance(vocab, dict):
         ids += [i for i in vocab.values() if type(i) is int]
         vocabulary = vocabulary_of(vocab.items(), special)
         prefix = inner.get("continuing_subword_prefix")
-        order = by_merges(
+        order, alphabet = by_merges(
             vocabulary, inner.get("merges"), prefix if isinstance(prefix, str) else ""
         )
     elif isinstance(vocab, list):  # Unigram: a list of [piece, score], ids are positions
@@ -60,8 +65,8 @@ def parse_tokenizer(data: dict) -> Tokenizer:
             item if isinstance(item, list) and len(item) == 2 else (None, None) for item in vocab
         ]
         vocabulary = vocabulary_of(((piece, i) for i, (piece, _) in enumerate(items)), special)
-        order = by_scores(vocabulary, [score for _, score in items])
-    return Tokenizer(special, max(ids) + 1 if ids else None, vocabulary, order)
+        order, alphabet = by_scores(vocabulary, [score for _, score in items])
+    return Tokenizer(special, max(ids) + 1 if ids else None, vocabulary, order, alphabet)
 
 
 def vocabulary_of(items, special: frozenset[int]) -> dict[str, int]:
@@ -73,13 +78,15 @@ def vocabulary_of(items, special: frozenset[int]) -> dict[str, int]:
     }
 
 
-def by_merges(vocabulary: dict[str, int], merges: Any, prefix: str = "") -> tuple[int, ...] | None:
-    """The order of a BPE vocabulary: first the tokens that no merge makes (the alphabet), by text,
-    then the others, by the first merge that makes each.
+def by_merges(
+    vocabulary: dict[str, int], merges: Any, prefix: str = ""
+) -> tuple[tuple[int, ...] | None, int]:
+    """(order, alphabet) of a BPE vocabulary: first the tokens that no merge makes (the alphabet),
+    by text, then the others, by the first merge that makes each.
 
     merges: "left right" or [left, right] each, the right without ``prefix`` if it has that. Entries
-    that are neither, and those that make no token of the vocabulary, are passed over. None when no
-    merge makes a token, or ``merges`` is no list.
+    that are neither, and those that make no token of the vocabulary, are passed over. (None, 0)
+    when no merge makes a token, or ``merges`` is no list.
     """
     alphabet, made = dict(vocabulary), []
     for merge in merges if isinstance(merges, list) else ():
@@ -88,19 +95,34 @@ def by_merges(vocabulary: dict[str, int], merges: Any, prefix: str = "") -> tupl
             token = alphabet.pop(pair[0] + pair[1].removeprefix(prefix), None)
             if token is not None:
                 made.append(token)
-    return _once([alphabet[text] for text in sorted(alphabet)] + made) if made else None
+    if not made:
+        return None, 0
+    order = _once([alphabet[text] for text in sorted(alphabet)] + made)
+    return order, len(order) - len(set(made))
 
 
-def by_scores(vocabulary: dict[str, int], scores: Sequence[Any]) -> tuple[int, ...] | None:
-    """The order by score (the likelier first), equals by text; scores[id] belongs to a token.
+def by_scores(
+    vocabulary: dict[str, int], scores: Sequence[Any]
+) -> tuple[tuple[int, ...] | None, int]:
+    """(order, alphabet) by score (the likelier first), equals by text; scores[id] belongs to a
+    token.
 
-    Tokens without a finite score come first. None when the scores tell no two tokens apart.
+    Bytes (``<0x0A>``) and tokens without a finite score come first. (None, 0) when the scores tell
+    no two tokens apart.
     """
-    ids = [vocabulary[text] for text in sorted(vocabulary)]
-    known = np.array([_finite(scores[i]) if i < len(scores) else np.inf for i in ids])
+    texts = sorted(vocabulary)
+    ids = [vocabulary[text] for text in texts]
+    known = np.array(
+        [
+            _finite(scores[i]) if i < len(scores) and not _BYTE.fullmatch(text) else np.inf
+            for text, i in zip(texts, ids, strict=True)
+        ]
+    )
     if len(np.unique(known[known < np.inf])) < 2:
-        return None
-    return _once([ids[n] for n in np.argsort(-known, kind="stable")])
+        return None, 0
+    order = _once([ids[n] for n in np.argsort(-known, kind="stable")])
+    learnt = {i for i, score in zip(ids, known, strict=True) if score < np.inf}
+    return order, len(order) - len(learnt)
 
 
 def _finite(score: Any) -> float:

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from huref_zk.models.families import Family
-from huref_zk.models.layers import Dimensions, ffn_blocks
+from huref_zk.models.feed_forward import ffn_blocks
+from huref_zk.models.reading import Dimensions
 
 
 @dataclass

@@ -18,6 +18,25 @@ from huref_zk.errors import InputError
 if TYPE_CHECKING:
     from huref_zk.models.model import Model
 
+ACTIVATIONS = (
+    "gelu",
+    "gelu_10",
+    "gelu_accurate",
+    "gelu_fast",
+    "gelu_new",
+    "gelu_python",
+    "gelu_pytorch_tanh",
+    "linear",
+    "quick_gelu",
+    "relu",
+    "relu2",
+    "relu6",
+    "sigmoid",
+    "silu",
+    "swish",
+    "tanh",
+)
+"""Names of transformers' ACT2FN, made by invariants/activations.py."""
 LAYOUTS = ("stacked", "per_head", "grouped")
 QK_NORMS = ("head", "whole")
 MAX_MAP = 1 << 16
@@ -43,7 +62,15 @@ class Family:
     head, then the next head), "grouped" (the queries of a kv head, its key, its value, then the
     next). Either up (and gate) or gate_up, gate first. expert_*: the same for one expert of a
     mixture, experts_*: for all in one tensor of three axes; shared_*: for the expert that all
-    tokens use. A layer without experts is read as a dense one.
+    tokens use. A layer without experts is read as a dense one. router, and fused_router beside
+    experts_*: (experts, d), what chooses top_k of them by their softmax; norm_topk: the chosen
+    ones' weights are made to sum to one; shared_router: (1, d), whose sigmoid weighs the shared
+    expert. embedding_positions: a table of positions added to the embeddings, whose first row in
+    use is positions_start.
+
+    Feed-forward. activation: a name that transformers' ACT2FN knows, unless one of activation_keys
+    is in the config. ffn_bias: up and gate have biases beside their weights; ffn_bias_keys: config
+    keys that say otherwise. norm_bias: so have norms.
 
     Norms. attention_norm, ffn_norm: before the block, the same name for both when the two blocks
     share one; *_post_norm: on a block's output; none: no gain. norm_offset: a norm multiplies by
@@ -93,13 +120,27 @@ class Family:
     shared_gate: str | None = None
     shared_down: str | None = None
 
+    router: str | None = None
+    fused_router: str | None = None
+    shared_router: str | None = None
+    top_k_keys: tuple[str, ...] = ("num_experts_per_tok",)
+    norm_topk: bool = True
+    norm_topk_keys: tuple[str, ...] = ()
+    activation: str = "silu"
+    activation_keys: tuple[str, ...] = ("hidden_act",)
+    ffn_bias: bool = False
+    ffn_bias_keys: tuple[str, ...] = ()
+
     layer_norm: bool = False
     norm_offset: float = 0.0
+    norm_bias: bool = False
     attention_norm: str | None = None
     ffn_norm: str | None = None
     attention_post_norm: str | None = None
     ffn_post_norm: str | None = None
     embedding_norm: str | None = None
+    embedding_positions: str | None = None
+    positions_start: int = 0
     qk_norm: str | None = None
     qk_layer_norm: bool = False
     q_norm: str | None = None
@@ -108,7 +149,7 @@ class Family:
     rotary: bool = True
 
 
-_PLAIN = ("name", "refused", "qkv_layout", "qk_norm")  # strings that name no tensor
+_PLAIN = ("name", "refused", "qkv_layout", "qk_norm", "activation")  # strings that name no tensor
 TENSORS = tuple(
     f.name for f in fields(Family) if str(f.type).startswith("str") and f.name not in _PLAIN
 )
@@ -212,6 +253,12 @@ def flaw(family: Family) -> str | None:
         family.k_norm
     ):
         return "qk_norm, q_norm and k_norm go together"
+    if family.activation not in ACTIVATIONS:
+        return f"activation must be one of {', '.join(ACTIVATIONS)}"
+    if (family.router or family.fused_router) is None and family.expert_up is not None:
+        return "experts need a router"
+    if family.positions_start < 0:
+        return "positions_start must not be negative"
     if not family.prefixes:
         return "prefixes must not be empty"
     for tensor in TENSORS:
@@ -237,6 +284,7 @@ def _value(config: Mapping[str, Any], key: str) -> Any:
 _WORDS = {
     str: "a string",
     bool: "true or false",
+    int: "a whole number",
     float: "a number",
     tuple: "a list of strings",
     Mapping: "an object of strings, numbers and truth values",

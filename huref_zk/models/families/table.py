@@ -13,7 +13,7 @@ _MODEL = ("model.", "", "language_model.model.", "model.language_model.")
 
 LLAMA = Family(
     name="llama",
-    model_types=("llama", "mistral", "internlm", "internlm3"),
+    model_types=("llama", "internlm3"),
     prefixes=_MODEL,
     embedding="model.embed_tokens.weight",
     q=_A + "q_proj.weight",
@@ -27,10 +27,12 @@ LLAMA = Family(
     ffn_norm=_M + "post_attention_layernorm.weight",
     kv_heads_keys=("num_key_value_heads",),
     ffn_keys=("intermediate_size",),
+    ffn_bias_keys=("mlp_bias",),
 )
+PLAIN_LLAMA = replace(LLAMA, model_types=("mistral", "internlm"), ffn_bias_keys=())
 
 QWEN3 = replace(
-    LLAMA,
+    PLAIN_LLAMA,
     name="qwen3",
     model_types=("qwen3",),
     qk_norm="head",
@@ -38,7 +40,15 @@ QWEN3 = replace(
     k_norm=_A + "k_norm.weight",
 )
 
-GEMMA = replace(LLAMA, name="gemma", model_types=("gemma",), norm_offset=1.0)
+GEMMA = replace(
+    PLAIN_LLAMA,
+    name="gemma",
+    model_types=("gemma",),
+    norm_offset=1.0,
+    # Its first configs say "gelu" under hidden_act, which was never meant.
+    activation="gelu_pytorch_tanh",
+    activation_keys=("hidden_activation",),
+)
 GEMMA2 = replace(
     GEMMA,
     name="gemma2",
@@ -77,6 +87,7 @@ QWEN = Family(
     down=_H + "mlp.c_proj.weight",
     attention_norm=_H + "ln_1.weight",
     ffn_norm=_H + "ln_2.weight",
+    activation_keys=(),
 )
 
 PHI = Family(
@@ -95,10 +106,13 @@ PHI = Family(
     kv_heads_keys=("num_key_value_heads",),
     ffn_keys=("intermediate_size",),
     layer_norm=True,
+    norm_bias=True,
+    activation="gelu_new",
+    ffn_bias=True,
 )
 
 PHI3 = replace(
-    LLAMA,
+    PLAIN_LLAMA,
     name="phi3",
     model_types=("phi3",),
     q=None,
@@ -123,6 +137,11 @@ GPT2 = Family(
     attention_norm=_H + "ln_1.weight",
     ffn_norm=_H + "ln_2.weight",
     layer_norm=True,
+    norm_bias=True,
+    activation="gelu_new",
+    activation_keys=("activation_function",),
+    ffn_bias=True,
+    embedding_positions="transformer.wpe.weight",
     rotary=False,
 )
 
@@ -140,6 +159,11 @@ GPT_NEO = Family(
     attention_norm=_H + "ln_1.weight",
     ffn_norm=_H + "ln_2.weight",
     layer_norm=True,
+    norm_bias=True,
+    activation="gelu_new",
+    activation_keys=("activation_function",),
+    ffn_bias=True,
+    embedding_positions="transformer.wpe.weight",
     rotary=False,
 )
 
@@ -157,6 +181,10 @@ GPTJ = Family(
     attention_norm=_H + "ln_1.weight",
     ffn_norm=_H + "ln_1.weight",
     layer_norm=True,
+    norm_bias=True,
+    activation="gelu_new",
+    activation_keys=("activation_function",),
+    ffn_bias=True,
 )
 
 _NEOX = "gpt_neox.layers.{i}."
@@ -173,6 +201,10 @@ GPT_NEOX = Family(
     attention_norm=_NEOX + "input_layernorm.weight",
     ffn_norm=_NEOX + "post_attention_layernorm.weight",
     layer_norm=True,
+    norm_bias=True,
+    activation="gelu",
+    activation_keys=("hidden_act",),
+    ffn_bias=True,
 )
 
 BLOOM = Family(
@@ -189,6 +221,10 @@ BLOOM = Family(
     attention_norm=_H + "input_layernorm.weight",
     ffn_norm=_H + "post_attention_layernorm.weight",
     layer_norm=True,
+    norm_bias=True,
+    activation="gelu_new",
+    activation_keys=(),
+    ffn_bias=True,
     rotary=False,
 )
 _AFTER = "its residual stream is normalised in place, so no pair of weights makes an invariant map"
@@ -209,6 +245,13 @@ OPT = Family(
     ffn_norm=_OPT + "final_layer_norm.weight",
     ffn_keys=("ffn_dim",),
     layer_norm=True,
+    norm_bias=True,
+    activation="relu",
+    activation_keys=("activation_function",),
+    ffn_bias=True,
+    ffn_bias_keys=("enable_bias",),
+    embedding_positions="model.decoder.embed_positions.weight",
+    positions_start=2,
     rotary=False,
 )
 
@@ -220,6 +263,10 @@ FALCON = replace(
     model_types=("falcon", "RefinedWebModel", "RefinedWeb"),
     when={"new_decoder_architecture": False, "multi_query": False, "parallel_attn": False},
     embedding_norm=None,
+    activation="gelu",
+    activation_keys=("activation",),
+    ffn_bias=False,
+    ffn_bias_keys=("bias",),
     rotary=True,  # unless its config says alibi
 )
 FALCON_7B = replace(
@@ -257,10 +304,14 @@ MPT = Family(
     attention_norm=_MPT + "norm_1.weight",
     ffn_norm=_MPT + "norm_2.weight",
     layer_norm=True,
+    activation="gelu",
+    activation_keys=(),
     rotary=False,
 )
 
-STABLELM = replace(LLAMA, name="stablelm", model_types=("stablelm",), layer_norm=True)
+STABLELM = replace(
+    PLAIN_LLAMA, name="stablelm", model_types=("stablelm",), layer_norm=True, norm_bias=True
+)
 _PARALLEL: dict[str, Any] = {"ffn_norm": _M + "input_layernorm.weight"}
 _QK_HEADS: dict[str, Any] = {
     "qk_norm": "head",
@@ -270,7 +321,7 @@ _QK_HEADS: dict[str, Any] = {
 }
 
 OLMO = replace(
-    LLAMA,
+    PLAIN_LLAMA,
     name="olmo",
     model_types=("olmo",),
     attention_norm=None,
@@ -278,7 +329,7 @@ OLMO = replace(
     layer_norm=True,
 )
 OLMO2 = replace(
-    LLAMA,
+    PLAIN_LLAMA,
     name="olmo2",
     model_types=("olmo2", "olmo3"),
     attention_norm=None,
@@ -308,7 +359,7 @@ INTERNLM2 = Family(
 )
 
 BAICHUAN = replace(
-    LLAMA,
+    PLAIN_LLAMA,
     name="baichuan",
     model_types=("baichuan",),
     q=None,
@@ -333,10 +384,11 @@ CHATGLM = Family(
     ffn_norm=_GLM + "post_attention_layernorm.weight",
     kv_heads_keys=("multi_query_group_num",),
     ffn_keys=("ffn_hidden_size",),
+    activation_keys=(),
 )
 
 GLM = replace(
-    LLAMA,
+    PLAIN_LLAMA,
     name="glm",
     model_types=("glm",),
     up=None,
@@ -352,13 +404,16 @@ GLM4 = replace(
 )
 
 MIXTRAL = replace(
-    LLAMA,
+    PLAIN_LLAMA,
     name="mixtral",
     model_types=("mixtral",),
+    defaults={"num_experts_per_tok": 2},
     up=None,
     gate=None,
     down=None,
     ffn_keys=(),
+    router=_M + "block_sparse_moe.gate.weight",
+    fused_router=_M + "mlp.gate.weight",
     expert_up=_M + "block_sparse_moe.experts.{e}.w3.weight",
     expert_gate=_M + "block_sparse_moe.experts.{e}.w1.weight",
     expert_down=_M + "block_sparse_moe.experts.{e}.w2.weight",
@@ -367,6 +422,9 @@ MIXTRAL = replace(
 )
 _QWEN_EXPERTS: dict[str, Any] = {
     "ffn_keys": (),
+    "router": _M + "mlp.gate.weight",
+    "norm_topk": False,
+    "norm_topk_keys": ("norm_topk_prob",),
     "expert_up": _M + "mlp.experts.{e}.up_proj.weight",
     "expert_gate": _M + "mlp.experts.{e}.gate_proj.weight",
     "expert_down": _M + "mlp.experts.{e}.down_proj.weight",
@@ -374,20 +432,23 @@ _QWEN_EXPERTS: dict[str, Any] = {
     "experts_down": _M + "mlp.experts.down_proj",
 }
 QWEN2_MOE = replace(
-    LLAMA,
+    PLAIN_LLAMA,
     name="qwen2_moe",
     model_types=("qwen2_moe",),
+    defaults={"num_experts_per_tok": 4},
     shared_up=_M + "mlp.shared_expert.up_proj.weight",
     shared_gate=_M + "mlp.shared_expert.gate_proj.weight",
     shared_down=_M + "mlp.shared_expert.down_proj.weight",
+    shared_router=_M + "mlp.shared_expert_gate.weight",
     **_QWEN_EXPERTS,
 )
 
 _COMMON: tuple[Family, ...] = (
     LLAMA,
+    PLAIN_LLAMA,
     OPT,
     QWEN,
-    replace(LLAMA, name="qwen2", model_types=("qwen2",)),
+    replace(PLAIN_LLAMA, name="qwen2", model_types=("qwen2",)),
     QWEN3,
     GEMMA,
     GEMMA2,
@@ -414,7 +475,13 @@ _COMMON: tuple[Family, ...] = (
     GLM4,
     MIXTRAL,
     QWEN2_MOE,
-    replace(QWEN3, name="qwen3_moe", model_types=("qwen3_moe",), **_QWEN_EXPERTS),
+    replace(
+        QWEN3,
+        name="qwen3_moe",
+        model_types=("qwen3_moe",),
+        defaults={"num_experts_per_tok": 8},
+        **_QWEN_EXPERTS,
+    ),
 )
 # Variants that must be asked for before the entries above.
 FAMILIES: tuple[Family, ...] = (

@@ -1,0 +1,78 @@
+"""Checked tensors of a model: what every reader of weights stands on."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from huref_zk.errors import InputError
+from huref_zk.models.families import Family
+from huref_zk.models.model import Model
+
+
+@dataclass(frozen=True)
+class Dimensions:
+    """A model's sizes: d, heads, kv heads, head dimension, FFN width (all experts of the last layer
+    side by side in a mixture), layers, vocabulary."""
+
+    hidden: int
+    heads: int
+    kv_heads: int
+    head_dim: int
+    ffn: int
+    layers: int
+    vocab: int
+
+    @property
+    def width(self) -> int:
+        """Of all heads side by side."""
+        return self.heads * self.head_dim
+
+
+def expect(model: Model, name: str, shape: tuple[int, ...]) -> None:
+    """InputError unless a tensor has this shape."""
+    found = model.shape(name)
+    if tuple(found) != tuple(shape):
+        raise InputError(f"{model.source}: {name} has shape {found}, its config implies {shape}")
+
+
+def finite(values: np.ndarray, name: str) -> np.ndarray:
+    """``values``; InputError when any is NaN or infinite."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        total = float(values.sum())
+    # A sum in float32 may overflow; in float64 it is finite as long as every entry is.
+    if not math.isfinite(total) and not math.isfinite(float(values.sum(dtype=np.float64))):
+        raise InputError(f"{name} holds NaN or infinite weights")
+    return values
+
+
+def named(template: str, i: int, e: int = 0) -> str:
+    """A tensor's name for layer i and expert e."""
+    return template.replace("{i}", str(i)).replace("{e}", str(e))  # no format: maps are untrusted
+
+
+def weight(model: Model, family: Family, name: str, rows: int, columns: int) -> np.ndarray:
+    """A matrix (out, in) however it is stored, checked."""
+    expect(model, name, stored_shape(family, rows, columns))
+    values = finite(model.tensor(name), name)
+    return values.T if family.transposed else values
+
+
+def stored_shape(family: Family, rows: int, columns: int) -> tuple[int, int]:
+    """The shape in the file of a matrix (out, in)."""
+    return (columns, rows) if family.transposed else (rows, columns)
+
+
+def gain_vector(model: Model, family: Family, name: str, width: int) -> np.ndarray:
+    """What a norm multiplies by, float32 (width,), its family's offset added."""
+    expect(model, name, (width,))
+    return finite(model.tensor(name), name) + np.float32(family.norm_offset)
+
+
+def bias_vector(model: Model, name: str, width: int) -> np.ndarray:
+    """The bias beside the weight ``name``, float32 (width,)."""
+    beside = name.removesuffix("weight") + "bias"
+    expect(model, beside, (width,))
+    return finite(model.tensor(beside), beside)
