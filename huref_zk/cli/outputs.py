@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -177,21 +177,3 @@ def _same(a: Path, b: Path) -> bool:
         return os.path.samefile(a, b)
     except OSError:
         return False
-
-
-def write_together(files: Mapping[Path, bytes]) -> None:
-    """Write all ``files`` or, as far as the system lets us, none: an output that is new goes again
-    when a later one cannot be written."""
-    from huref_zk.files.writing import write_atomically
-
-    made: list[Path] = []
-    try:
-        for path, data in files.items():
-            new = not path.exists()
-            write_atomically(path, data)
-            if new:
-                made.append(path)
-    except BaseException:
-        for path in made:
-            path.unlink(missing_ok=True)
-        raise

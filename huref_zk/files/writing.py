@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
-from huref_zk.errors import InputError
+from huref_zk.errors import EnvironmentLacks, InputError
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
 
 def write_atomically(path: str | os.PathLike[str], data: bytes, mode: int = 0o644) -> None:
-    """Write ``data`` to a temporary file beside ``path``, then move it there. InputError."""
+    """Write ``data`` to a temporary file beside ``path``, then move it there.
+
+    InputError where that is not allowed or possible, EnvironmentLacks where there is no room.
+    """
     target = Path(path)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -24,4 +31,21 @@ def write_atomically(path: str | os.PathLike[str], data: bytes, mode: int = 0o64
             os.unlink(temporary)
             raise
     except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror}") from error
+        kind = EnvironmentLacks if error.errno in _NO_ROOM else InputError
+        raise kind(f"cannot write {path}: {error.strerror}") from error
+
+
+def write_together(files: Mapping[Path, bytes]) -> None:
+    """Write all ``files`` or, as far as the system lets us, none: one that is new goes again when a
+    later one cannot be written. Raises as write_atomically."""
+    made: list[Path] = []
+    try:
+        for path, data in files.items():
+            new = not path.exists()
+            write_atomically(path, data)
+            if new:
+                made.append(path)
+    except BaseException:
+        for path in made:
+            path.unlink(missing_ok=True)
+        raise

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import struct
 import warnings
 import zlib
@@ -15,6 +14,7 @@ from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
 
 from huref_zk.errors import InputError
 from huref_zk.files.container import read_bounded
+from huref_zk.files.writing import write_atomically
 
 MAX_SIDE = 4096
 MAX_FILE_BYTES = 1 << 26
@@ -38,6 +38,11 @@ def pixels(image: np.ndarray) -> np.ndarray:
 
 def write_png(path: str | Path, image: np.ndarray, text: Mapping[str, str] | None = None) -> None:
     """Write uint8 (H, W, 3) as a PNG, with ``text`` as its text chunks. All or nothing."""
+    write_atomically(path, png_bytes(image, text))
+
+
+def png_bytes(image: np.ndarray, text: Mapping[str, str] | None = None) -> bytes:
+    """The PNG file of uint8 (H, W, 3), with ``text`` as its text chunks."""
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
         raise InputError(f"an image is uint8 of shape (H, W, 3), not {image.dtype} {image.shape}")
     info = PngImagePlugin.PngInfo()
@@ -45,15 +50,7 @@ def write_png(path: str | Path, image: np.ndarray, text: Mapping[str, str] | Non
         info.add_text(key, value)
     buffer = BytesIO()
     Image.fromarray(image).save(buffer, "PNG", pnginfo=info, optimize=True)
-    target = Path(path)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(buffer.getvalue())
-        os.replace(temporary, target)
-    except OSError as e:
-        raise InputError(f"cannot write {target}: {e.strerror}") from None
-    finally:
-        temporary.unlink(missing_ok=True)
+    return buffer.getvalue()
 
 
 def read_png(path: str | Path) -> np.ndarray:
