@@ -28,7 +28,7 @@ from huref_zk.proofs.picture.prove import prove
 from huref_zk.proofs.picture.verify import Policy, verify_file
 from huref_zk.render import Generator, load_generator
 from huref_zk.render.image import write_png
-from huref_zk.srs.file import find_srs
+from huref_zk.srs.trust import find_srs
 from soundness.small import ROOT, TOKENS, write_generator, write_model
 
 FOLDER = ROOT / "scratch" / "soundness"

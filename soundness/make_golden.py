@@ -26,7 +26,7 @@ from huref_zk.proofs.picture.file import write_bundle
 from huref_zk.proofs.picture.prove import prove
 from huref_zk.render import load_generator
 from huref_zk.render.image import write_png
-from huref_zk.srs.file import find_srs
+from huref_zk.srs.trust import find_srs
 from soundness.small import ROOT
 
 GOLDEN = ROOT / "tests" / "golden"

@@ -18,7 +18,7 @@ from huref_zk.proofs.picture.prove import prove
 from huref_zk.proofs.picture.verify import Policy, verify
 from huref_zk.render import load_generator, render
 from huref_zk.render.metrics import ms_ssim, thumbnail, thumbnail_difference
-from huref_zk.srs.file import find_srs
+from huref_zk.srs.trust import find_srs
 from soundness.evasion import jittered, relative_change, tuned, write_folder
 from soundness.record import control, refusal
 

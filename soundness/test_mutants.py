@@ -18,7 +18,7 @@ from huref_zk.native import ezkl as runner
 from huref_zk.proofs.picture.prove import prove_circuit
 from huref_zk.render import render
 from huref_zk.render.image import write_png
-from huref_zk.srs.file import test_file as srs_test_file
+from huref_zk.srs.insecure import insecure_file as srs_test_file
 from soundness.mutants import (
     MUTANTS,
     NONE,

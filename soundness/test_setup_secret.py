@@ -20,9 +20,11 @@ from huref_zk.proofs.picture import verify
 from huref_zk.proofs.picture.prove import prove, prove_circuit
 from huref_zk.proofs.picture.verify import Policy
 from huref_zk.srs import file as srs_module
-from huref_zk.srs.file import TEST_TAU, Srs, identify, lagrange_at
-from huref_zk.srs.file import test_file as srs_test_file
-from huref_zk.srs.file import test_srs as make_srs
+from huref_zk.curve.domain import lagrange_at
+from huref_zk.srs.file import Srs, identify
+from huref_zk.srs.insecure import TEST_TAU
+from huref_zk.srs.insecure import insecure_file as srs_test_file
+from huref_zk.srs.insecure import insecure_srs as make_srs
 from soundness.cheats.setup_secret import (
     equivocated_salts,
     forged_opening,

@@ -19,7 +19,7 @@ from huref_zk.circuit.shape import CircuitShape, Shape, shape_for
 from huref_zk.files.container import write_atomically
 from huref_zk.paths import SHIPPED_CIRCUITS, SHIPPED_KEYS, default_cache
 from huref_zk.proofs.similarity.shape import PairShape, pair_for
-from huref_zk.srs.file import find_srs
+from huref_zk.srs.trust import find_srs
 
 # name -> (widths, K, d) of the models whose circuits are shipped.
 MODELS: dict[str, tuple[tuple[int, int, int], int, int]] = {

@@ -30,7 +30,7 @@ def demo(output: Output, out: Path, cache: Path) -> None:
     from huref_zk.proofs.picture.verify import Policy, verify_file
     from huref_zk.render import load_generator, render
     from huref_zk.render.image import contact_sheet, write_png
-    from huref_zk.srs.file import find_srs
+    from huref_zk.srs.trust import find_srs
 
     out.mkdir(parents=True, exist_ok=True)
     generator = load_generator(None)

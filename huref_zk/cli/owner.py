@@ -100,7 +100,7 @@ def report_keys(
 ) -> None:
     """Derive the keys of ``shape`` unless they are in ``cache``, and say where they are."""
     from huref_zk.circuit import keys
-    from huref_zk.srs.file import find_srs
+    from huref_zk.srs.trust import find_srs
 
     with output.progress("structured reference string") as progress:
         srs = find_srs(shape.k, cache, True, progress, trusted)
@@ -218,7 +218,7 @@ def commit(
     from huref_zk.commitment.file import write_commitment
     from huref_zk.commitment.secret import create_secret
     from huref_zk.invariants.prepare import commit_model
-    from huref_zk.srs.file import find_srs
+    from huref_zk.srs.trust import find_srs
 
     secret_path, public_path = out / "secret.key", out / "commitment.hzc"
     for path in (secret_path, public_path):
@@ -273,7 +273,7 @@ def prove(
     from huref_zk.proofs.picture.prove import prove as make_proof
     from huref_zk.render import load_generator
     from huref_zk.render.image import write_png
-    from huref_zk.srs.file import find_srs
+    from huref_zk.srs.trust import find_srs
 
     check_targets(out, image)
     committed, key = read_commitment(commitment), read_secret(secret)

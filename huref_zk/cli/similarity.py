@@ -120,7 +120,7 @@ def prove_similarity(
     from huref_zk.proofs.similarity.prove import Member
     from huref_zk.proofs.similarity.prove import prove_similarity as make_proof
     from huref_zk.proofs.similarity.verify import pair_of
-    from huref_zk.srs.file import find_srs
+    from huref_zk.srs.trust import find_srs
 
     check_targets(out)
     bounds = parse_bounds(at_least, at_most)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 from huref_zk.curve import bn254
 from huref_zk.curve.bn254 import Point, R
-from huref_zk.srs.file import root_of_unity
+from huref_zk.curve.domain import root_of_unity
 
 Progress = Callable[[int, int], None]
 

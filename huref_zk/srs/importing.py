@@ -1,8 +1,8 @@
 """Putting SRS files into the key folder: from a file, from a .ptau, from the network.
 
 A file gets its name there, `kzg<k>.srs`, only once it is whole and has been checked: its digest is
-the ceremony's, or else its structure is right (commit/srs_check.py) and the caller wants it all the
-same. Everything is written under another name beside it first.
+a ceremony's, or else its structure is right (structure.py). Everything is written under another
+name beside it first.
 """
 
 from __future__ import annotations
@@ -19,18 +19,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from huref_zk.errors import EnvironmentLacks, HurefError, InputError
-from huref_zk.srs.file import (
-    MAX_K,
-    SrsId,
-    ceremony_file,
-    ceremony_sha256,
-    file_size,
-    identify,
-    read_k,
-    test_file,
-)
+from huref_zk.srs.ceremonies import forget, listed, remember
+from huref_zk.srs.file import Srs, SrsId, ceremony_file, identify
+from huref_zk.srs.insecure import insecure_file
+from huref_zk.srs.layout import MAX_K, file_size, read_k, sha256_of
 from huref_zk.srs.ptau import convert, is_ptau, read_ptau
-from huref_zk.srs.structure import check_structure
+from huref_zk.srs.structure import CHECK_MAX_K, check_structure
+from huref_zk.srs.trust import is_named_for, open_in_folder
 
 Stage = Callable[[str], None]
 
@@ -53,13 +48,18 @@ def import_srs(
     k: int | None = None,
     force: bool = False,
     stage: Stage | None = None,
-) -> SrsId:
+    beside: bool = False,
+) -> Srs:
     """Copy a halo2 raw file, or convert a .ptau (for domain 2^k), to `kzg<k>.srs` in ``folder``.
 
-    The result's kind is "ceremony" if its digest is listed. Otherwise its structure was checked and
-    the kind is "unknown": usable by those who name its digest, see find_srs. ``k`` may be left out
-    for a raw file, which says itself what it is for. Raises InputError (what is wrong with
-    the file, or a file is there already and ``force`` is not set), EnvironmentLacks (disk full).
+    ``beside``: to `kzg<k>.<start of its digest>.srs` instead, where it serves to verify what others
+    made under it, and leaves alone the one that is proved under.
+
+    The result's kind is "ceremony" if its digest is listed, or its tau G2 is a known ceremony's and
+    its structure right. Any other file with a right structure is of kind "unknown": usable by those
+    who name its digest, see trust.py. ``k`` may be left out for a raw file, which says itself what
+    it is for. Raises InputError: what is wrong with the file, or a file is there already and
+    ``force`` is not set.
     """
     say = stage or (lambda _: None)
     ptau = read_ptau(source) if is_ptau(source) else None
@@ -71,7 +71,8 @@ def import_srs(
     elif k is None:
         raise InputError(f"{source} holds SRS for every k up to {ptau.power}; say which: --k")
     target = ceremony_file(k, folder)
-    _check_free(target, force)
+    if not beside:
+        _check_free(target, force)
     with _beside(target) as temporary:
         if ptau is None:
             say("copying")
@@ -81,12 +82,13 @@ def import_srs(
             convert(ptau, k, temporary)
         say("checking")
         found = judge(temporary)
-        os.replace(temporary, target)
-    return found
+        if beside:
+            target = target.with_name(f"kzg{k}.{found.sha256[:16]}.srs")
+        return _install(temporary, target, found)
 
 
 def judge(path: str | os.PathLike[str]) -> SrsId:
-    """What an SRS file is; its structure is checked unless it is the ceremony's. InputError."""
+    """What an SRS file is; its structure is checked unless its digest is listed. InputError."""
     found = identify(path)
     if found.kind == "test":
         raise InputError("this is the insecure test SRS; setup makes it where it is wanted")
@@ -95,23 +97,31 @@ def judge(path: str | os.PathLike[str]) -> SrsId:
     return found
 
 
+def _install(temporary: Path, target: Path, found: SrsId) -> Srs:
+    """Give a checked file its name, and note that it was checked."""
+    forget(target)
+    os.replace(temporary, target)
+    if found.kind == "ceremony" and listed(found.k, found.sha256) is None:
+        remember(target, found.sha256)
+    return Srs(target, found)
+
+
 def fetch_srs(
     k: int,
     template: str,
     folder: str | os.PathLike[str],
     force: bool = False,
     progress: Callable[[int, int], None] | None = None,
-) -> SrsId:
-    """Download the ceremony's SRS for domain 2^k to `kzg<k>.srs` in ``folder``.
+) -> Srs:
+    """Download a ceremony's SRS for domain 2^k, a halo2 raw file, to `kzg<k>.srs` in ``folder``.
 
     ``template``: its address (http or https), "{k}" standing for k. An interrupted download goes on
-    where it stopped, from `kzg<k>.srs.part`. Only a file with the ceremony's digest is kept.
-    `progress` hears (bytes, bytes in all). Raises InputError (k, the address, a file that is not
-    the ceremony's), EnvironmentLacks (no network, or it broke off).
+    where it stopped, from `kzg<k>.srs.part`. Only a file that is recognised as a known ceremony's
+    is kept. `progress` hears (bytes, bytes in all). Raises InputError (k, the address, a file that
+    is no known ceremony's), EnvironmentLacks (no network, or it broke off).
     """
-    wanted = ceremony_sha256(k)
-    if wanted is None:
-        raise InputError(f"no ceremony digest is known for k={k}, only for k from 1 to {MAX_K}")
+    if not 1 <= k <= MAX_K:
+        raise InputError(f"there are SRS files for k from 1 to {MAX_K}, not for {k}")
     address = template.replace("{k}", str(k))
     if "{k}" not in template or not address.startswith(("https://", "http://")):
         raise InputError(f"{template!r} is no http(s) address with {{k}} in it")
@@ -124,15 +134,27 @@ def fetch_srs(
         part.unlink()
     if not part.exists() or part.stat().st_size < size:
         _download(address, part, size, progress)
+    return _install(part, target, _recognised(part, address, k))
+
+
+def _recognised(part: Path, address: str, k: int) -> SrsId:
+    """What came from ``address``, if it is a ceremony's SRS for domain 2^k; else it is removed."""
+    sha256 = sha256_of(part)
     try:
-        found = identify(part)
-    except InputError:
-        found = None
-    if found is None or found.sha256 != wanted:
-        part.unlink()
-        raise InputError(f"what {address} sent is not the ceremony's SRS for k={k}")
-    os.replace(part, target)
-    return found
+        found = identify(part, sha256)
+        if found.kind == "ceremony" and found.k == k:
+            return found
+        why = "its tau is no ceremony's that we know"
+        if found.k != k:
+            why = f"it is for k={found.k}"
+        elif k > CHECK_MAX_K:
+            why = f"beyond k={CHECK_MAX_K} only listed digests are recognised"
+    except InputError as error:
+        why = str(error)
+    part.unlink()
+    raise InputError(
+        f"what {address} sent, of SHA-256 {sha256}, is not a known ceremony's SRS for k={k}: {why}"
+    )
 
 
 def _download(
@@ -173,11 +195,12 @@ def _download(
 
 
 def list_srs(folder: str | os.PathLike[str]) -> list[Listed]:
-    """The SRS files of a key folder, by k; their content is hashed, nothing more."""
+    """The SRS files of a key folder, by k. Each is hashed; those with a ceremony's tau G2 whose
+    structure was never checked are checked now."""
     found = []
     for path in sorted(Path(folder).glob("kzg*.srs")):
         try:
-            srs_id = identify(path)
+            srs_id = open_in_folder(path).id
         except HurefError as error:
             found.append(Listed(path, None, str(error)))
             continue
@@ -186,10 +209,13 @@ def list_srs(folder: str | os.PathLike[str]) -> list[Listed]:
 
 
 def _misplaced(path: Path, srs_id: SrsId, folder: str | os.PathLike[str]) -> str | None:
-    place = test_file if srs_id.kind == "test" else ceremony_file
-    if path == place(srs_id.k, folder):
-        return None
-    return f"a {srs_id.kind} SRS for k={srs_id.k} is looked for as {place(srs_id.k, folder).name}"
+    if srs_id.kind == "test":
+        place = insecure_file(srs_id.k, folder)
+        right = path == place
+    else:
+        place = ceremony_file(srs_id.k, folder)
+        right = is_named_for(path, srs_id.k)
+    return None if right else f"a {srs_id.kind} SRS for k={srs_id.k} is looked for as {place.name}"
 
 
 def _check_free(target: Path, force: bool) -> None:

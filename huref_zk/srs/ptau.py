@@ -13,9 +13,9 @@ A ceremony of power m publishes, in the curve's groups, powers of one secret tau
                         L_i(tau) G of the 2^p-th roots of unity, up to p = m or m + 1
 
 All numbers are little-endian. Points are uncompressed, coordinates in Montgomery form: byte for
-byte what an SRS file holds (commit/srs.py). Only the order of the Lagrange points differs: snarkjs
+byte what an SRS file holds (layout.py). Only the order of the Lagrange points differs: snarkjs
 generates the roots of unity from 5, halo2 from 7. Other sections (alpha, beta, contributions) are
-no part of an SRS and are passed over. Nothing here judges the points; see commit/srs_check.py.
+no part of an SRS and are passed over. Nothing here judges the points; see structure.py.
 """
 
 from __future__ import annotations
@@ -29,9 +29,10 @@ from typing import BinaryIO
 
 from huref_zk.curve import bn254
 from huref_zk.curve.bn254 import R
+from huref_zk.curve.domain import root_of_unity
 from huref_zk.curve.group_fft import Progress, lagrange_points
 from huref_zk.errors import InputError
-from huref_zk.srs.file import root_of_unity
+from huref_zk.srs.layout import G1_BYTES, G2_BYTES, HEAD_BYTES
 
 MAGIC = b"ptau"
 VERSION = 1
@@ -40,7 +41,6 @@ MAX_POWER = 28
 """The most 2-adic roots of unity that the scalar field has."""
 
 HEADER, TAU_G1, TAU_G2, LAGRANGE = 1, 2, 3, 12
-G1_BYTES, G2_BYTES = 64, 128
 
 _SNARKJS_NONRESIDUE = 5
 _BLOCK = 1 << 20
@@ -165,7 +165,7 @@ def convert(
         raise InputError(f"{ptau.path} goes up to 2^{ptau.power}; no SRS for k={k} is in it")
     n = 1 << k
     with open(ptau.path, "rb") as source, open(target, "wb") as out:
-        out.write(k.to_bytes(4, "little"))
+        out.write(k.to_bytes(HEAD_BYTES, "little"))
         _copy(source, ptau.sections[TAU_G1][0], G1_BYTES * n, out)
         if ptau.prepared >= k:
             source.seek(ptau.sections[LAGRANGE][0] + G1_BYTES * (n - 1))

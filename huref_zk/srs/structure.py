@@ -4,14 +4,17 @@ An SRS whose digest nobody has published can still be *well formed*: powers of o
 points that belong to them, and the same tau in G2. That is checked here. What no check can show is
 that nobody knows tau; a well-formed file of unknown origin stays one that its user has to trust.
 
-With random r_i below 2^128, drawn here, not by whoever made the file (P_i: the powers):
+With random r_i below 2^128, drawn here, not by whoever made the file (P_i: the powers, i < n):
 
-    e(sum r_i P_{i+1}, G2) = e(sum r_i P_i, tau G2)      P_{i+1} = tau P_i for every i, or the two
-                                                         sums agree with probability 2^-128
-    sum c_i P_i = sum f(w^i) g_lagrange[i]               for the random f(x) = sum c_i x^i: the map
+    e(sum r_i P_{i+1}, G2) = e(sum r_i P_i, tau G2)      both sums over i < n - 1: P_{i+1} = tau P_i
+                                                         for every i, or the two agree with
+                                                         probability 2^-128
+    sum r_i P_i = sum f(w^i) g_lagrange[i]               for the random f(x) = sum r_i x^i: the map
                                                          from coefficients to values is a bijection
 
-Together with P_0 = G the first determines all powers, hence the second all Lagrange points.
+Together with P_0 = G the first determines all powers, hence the second all Lagrange points. That
+both draw on the same r_i costs nothing: what the first leaves open is a fact about the file, and
+each fails to see its own kind of fault with probability 2^-128.
 """
 
 from __future__ import annotations
@@ -23,8 +26,10 @@ from pathlib import Path
 
 from huref_zk.curve import bn254
 from huref_zk.curve.bn254 import GENERATOR, Point, Q, R
+from huref_zk.curve.domain import root_of_unity
 from huref_zk.errors import InputError
-from huref_zk.srs.file import TEST_TAU, file_size, read_k, root_of_unity
+from huref_zk.srs.insecure import TEST_TAU
+from huref_zk.srs.layout import G1_BYTES, G2_BYTES, HEAD_BYTES, g2_points, read_k, read_stretch
 
 Progress = Callable[[int, int], None]
 
@@ -32,8 +37,13 @@ CHECK_MAX_K = 20
 """The largest k whose structure is checked: ten minutes and half a gigabyte, in plain Python."""
 
 _BITS = 128
+_G2 = (  # x0, x1, y0, y1
+    10857046999023057135944570762232829481370756359578518086990519993285655852781,
+    11559732032986387107991004021392285783925812861821192530917403151452391805634,
+    8495653923123431417604973247489272438418190587263600148770280649306958101930,
+    4082367875863433681332203403145435568316851327593401208105741076214120093531,
+)
 _CHUNK = 1 << 14  # points held at once
-_G2_BYTES = 128
 
 
 def check_structure(path: str | os.PathLike[str], progress: Progress | None = None) -> int:
@@ -50,24 +60,26 @@ def check_structure(path: str | os.PathLike[str], progress: Progress | None = No
     if k > CHECK_MAX_K:
         raise InputError(f"{path}: structure is checked up to k={CHECK_MAX_K} only, not {k}")
     n = 1 << k
-    _check_g2_generator(path, k)
-    tau_g2 = _decode_g2(path, _raw(path, file_size(k) - _G2_BYTES, _G2_BYTES))
+    generator, tau = g2_points(path, k)
+    if generator != g2_generator():
+        raise InputError(f"{path}: its first point of G2 is not the generator")
+    tau_g2 = _decode_g2(path, tau)
     _check_second_power(path, _point_at(path, 0), _point_at(path, 1))
 
-    weights = [secrets.randbits(_BITS) for _ in range(n - 1)]
-    coefficients = [secrets.randbits(_BITS) for _ in range(n)]
-    values = evaluate_on_domain(coefficients, k)
-    here, next_, from_powers, from_lagrange = [], [], [], []
+    weights = [secrets.randbits(_BITS) for _ in range(n)]
+    values = evaluate_on_domain(weights, k)
+    here, next_, from_lagrange = [], [], []
+    last_power: Point = None
     for start, points in _chunks(path, 0, n):
         for i, point in enumerate(points, start):
             if point is None or (i and point == GENERATOR):
                 raise InputError(f"{path}: power {i} is a point that only a weak tau gives")
         end = start + len(points)
+        last_power = points[-1]
         last = min(end, n - 1)  # power n - 1 has no successor, power 0 is nobody's
         here.append(bn254.msm(points[: last - start], weights[start:last]))
         first = max(start, 1)
         next_.append(bn254.msm(points[first - start :], weights[first - 1 : end - 1]))
-        from_powers.append(bn254.msm(points, coefficients[start:end]))
         if progress is not None:
             progress(end, 2 * n)
     for start, points in _chunks(path, n, n):
@@ -78,8 +90,8 @@ def check_structure(path: str | os.PathLike[str], progress: Progress | None = No
         if progress is not None:
             progress(n + end, 2 * n)
 
-    total, shifted, powers_sum, lagrange_sum = (
-        bn254.sum_groups([parts])[0] for parts in (here, next_, from_powers, from_lagrange)
+    total, shifted, powers_sum, lagrange_sum = bn254.sum_groups(
+        [here, next_, [*here, bn254.multiply(last_power, weights[-1])], from_lagrange]
     )
     if not _same_ratio(shifted, total, tau_g2):
         raise InputError(f"{path}: its powers are not those of the tau in its G2 point")
@@ -108,17 +120,8 @@ def evaluate_on_domain(coefficients: Sequence[int], k: int) -> list[int]:
     return values
 
 
-def _raw(path: Path, start: int, length: int) -> bytes:
-    with open(path, "rb") as file:
-        file.seek(start)
-        data = file.read(length)
-    if len(data) != length:
-        raise InputError(f"{path}: the SRS file ends too early")
-    return data
-
-
 def _points(path: Path, start: int, count: int) -> list[Point]:
-    data = _raw(path, 4 + 64 * start, 64 * count)
+    data = read_stretch(path, HEAD_BYTES + G1_BYTES * start, G1_BYTES * count)
     out = []
     for i in range(count):
         try:
@@ -147,21 +150,16 @@ def _check_second_power(path: Path, first: Point, second: Point) -> None:
         raise InputError(f"{path}: its tau is that of the test SRS, which everybody knows")
 
 
-def _check_g2_generator(path: Path, k: int) -> None:
-    from py_ecc import optimized_bn128 as oracle
-
-    x, y = oracle.normalize(oracle.G2)
-    wanted = [int(c) for c in (*x.coeffs, *y.coeffs)]
-    raw = _raw(path, file_size(k) - 2 * _G2_BYTES, _G2_BYTES)
-    if raw != b"".join((c * bn254.MONTGOMERY % Q).to_bytes(32, "little") for c in wanted):
-        raise InputError(f"{path}: its first point of G2 is not the generator")
+def g2_generator() -> bytes:
+    """The generator of G2, 128 raw bytes."""
+    return b"".join((c * bn254.MONTGOMERY % Q).to_bytes(32, "little") for c in _G2)
 
 
 def _decode_g2(path: Path, data: bytes):
     """The G2 point of 128 raw bytes, as py_ecc has it (projective). InputError."""
     from py_ecc import optimized_bn128 as oracle
 
-    numbers = [int.from_bytes(data[i : i + 32], "little") for i in range(0, _G2_BYTES, 32)]
+    numbers = [int.from_bytes(data[i : i + 32], "little") for i in range(0, G2_BYTES, 32)]
     if any(number >= Q for number in numbers):
         raise InputError(f"{path}: a coordinate of tau in G2 is not below the field order")
     inverse = pow(bn254.MONTGOMERY, -1, Q)

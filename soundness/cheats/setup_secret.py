@@ -9,7 +9,7 @@ from huref_zk.commitment.salts import row_salts, salt_key
 from huref_zk.curve import bn254
 from huref_zk.curve.bn254 import GENERATOR, Point, R
 from huref_zk.invariants.quantise import Quantised
-from huref_zk.srs.file import invert_all, lagrange_at, root_of_unity
+from huref_zk.curve.domain import invert_all, lagrange_at, root_of_unity
 
 
 def equivocated_salts(chain, other: Quantised, tau: int) -> list[list[list[int]]]:

@@ -2,13 +2,14 @@ import pytest
 
 from huref_zk.commitment.file import commit, token_digest
 from huref_zk.invariants.quantise import Quantised
-from huref_zk.srs.file import Srs, test_srs
+from huref_zk.srs.file import Srs
+from huref_zk.srs.insecure import insecure_srs
 from tests.support.small_model import SECRET, WIDTHS, D, K, make_model
 
 
 @pytest.fixture(scope="session")
 def srs(tmp_path_factory) -> Srs:
-    return Srs.open(test_srs(8, tmp_path_factory.mktemp("srs") / "8.srs"))
+    return Srs.open(insecure_srs(8, tmp_path_factory.mktemp("srs") / "8.srs"))
 
 
 @pytest.fixture(scope="session")

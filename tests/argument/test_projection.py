@@ -23,7 +23,7 @@ from huref_zk.errors import InputError, StepFailed
 from huref_zk.invariants.quantise import projected
 from huref_zk.invariants.sketch import signs
 from huref_zk.srs.file import Srs
-from huref_zk.srs.file import test_srs as make_test_srs
+from huref_zk.srs.insecure import insecure_srs as make_test_srs
 from tests.support.small_model import SECRET, D, K, make_model
 
 P = 4

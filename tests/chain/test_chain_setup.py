@@ -17,7 +17,7 @@ from huref_zk.proofs.picture import verify
 from huref_zk.proofs.picture.verify import Policy
 from huref_zk.srs import file as srs_module
 from huref_zk.srs.file import ceremony_file, ceremony_sha256
-from huref_zk.srs.file import test_file as srs_test_file
+from huref_zk.srs.insecure import insecure_file as srs_test_file
 from tests.support.tampering import ALLOW, accepted, forge, judge, refused, with_descriptor
 
 STRICT = Policy()

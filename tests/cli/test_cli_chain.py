@@ -19,7 +19,7 @@ from huref_zk.commitment.file import serialise
 from huref_zk.native import ezkl as runner
 from huref_zk.render import generator as generator_module
 from huref_zk.render.image import read_png, write_png
-from huref_zk.srs.file import find_srs
+from huref_zk.srs.trust import find_srs
 
 COUNT = ("--count", 64)
 OTHER_SEED = "11" * 32

@@ -22,7 +22,7 @@ from huref_zk.proofs.opening import file as hzo
 from huref_zk.proofs.opening.prove import open_rows
 from huref_zk.proofs.similarity.file import MAGIC as PAIR_MAGIC
 from huref_zk.srs.file import Srs
-from huref_zk.srs.file import test_srs as make_test_srs
+from huref_zk.srs.insecure import insecure_srs as make_test_srs
 
 SECRET = bytes(range(32))
 TOKENS, HIDDEN, WIDTHS = 40, 6, (2, 2, 4)

@@ -16,7 +16,7 @@ from huref_zk.cli import main
 from huref_zk.evm import contract
 from huref_zk.evm.contract import keccak256
 from huref_zk.native.ezkl import EzklFailed
-from huref_zk.srs.file import find_srs
+from huref_zk.srs.trust import find_srs
 from tests.support import build_contract
 
 COMPILED = json.loads(build_contract.FIXTURE.read_text())

@@ -2,7 +2,7 @@ import pytest
 
 from huref_zk.invariants.prepare import commit_model, prepare
 from huref_zk.proofs.inference.run import run_model
-from huref_zk.srs.file import find_srs
+from huref_zk.srs.trust import find_srs
 from tests.support.audited import PROMPT, SECRET, Owner
 
 

@@ -4,7 +4,8 @@ import pytest
 from huref_zk.commitment.file import Commitment, commit, token_digest
 from huref_zk.invariants.quantise import Quantised
 from huref_zk.proofs.opening.prove import open_rows
-from huref_zk.srs.file import Srs, test_file, test_srs
+from huref_zk.srs.file import Srs
+from huref_zk.srs.insecure import insecure_file, insecure_srs
 
 SECRET = bytes(range(32))
 K, D, WIDTHS = 70, 6, (2, 3, 4)
@@ -15,13 +16,13 @@ SCALES = {f"{side}{i}{term}": 7 for side in "UV" for i in range(2) for term in "
 def opening_cache(tmp_path_factory):
     """A key folder with the test SRS for 2^8 rows."""
     folder = tmp_path_factory.mktemp("keys")
-    test_srs(8, test_file(8, folder))
+    insecure_srs(8, insecure_file(8, folder))
     return folder
 
 
 @pytest.fixture(scope="session")
 def opening_srs(opening_cache) -> Srs:
-    return Srs.open(test_file(8, opening_cache))
+    return Srs.open(insecure_file(8, opening_cache))
 
 
 @pytest.fixture(scope="session")

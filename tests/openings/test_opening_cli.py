@@ -19,7 +19,7 @@ from huref_zk.commitment.secret import create_secret
 from huref_zk.invariants.prepare import commit_model, prepare
 from huref_zk.models.load import EMBEDDED
 from huref_zk.render.tensors_file import write_safetensors
-from huref_zk.srs.file import find_srs
+from huref_zk.srs.trust import find_srs
 
 NONCE = "5a" * 32
 BLOCKER = """

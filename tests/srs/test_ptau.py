@@ -10,8 +10,7 @@ from huref_zk.curve import bn254
 from huref_zk.curve.bn254 import GENERATOR, Q, R
 from huref_zk.curve.group_fft import lagrange_points, multiply_each
 from huref_zk.errors import InputError
-from huref_zk.srs.file import TEST_TAU
-from huref_zk.srs.file import test_srs as make_test_srs
+from huref_zk.srs.insecure import TEST_TAU, insecure_srs
 from huref_zk.srs.ptau import convert, is_ptau, read_ptau
 from tests.support.ptau_files import TAU, g1, pack, raw_srs, sections
 
@@ -42,7 +41,7 @@ def test_a_ptau_of_the_test_tau_gives_the_test_srs(tmp_path):
     path = tmp_path / "x.ptau"
     path.write_bytes(pack(sections(4, TEST_TAU)))
     convert(read_ptau(path), 4, tmp_path / "x.srs")
-    assert (tmp_path / "x.srs").read_bytes() == make_test_srs(4, tmp_path / "y").read_bytes()
+    assert (tmp_path / "x.srs").read_bytes() == insecure_srs(4, tmp_path / "y").read_bytes()
 
 
 def test_lagrange_points_of_degenerate_powers():

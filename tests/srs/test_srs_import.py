@@ -12,12 +12,14 @@ from py_ecc import optimized_bn128 as oracle
 from huref_zk.cli import main
 from huref_zk.curve import bn254
 from huref_zk.curve.bn254 import Q, R
+from huref_zk.curve.domain import root_of_unity
 from huref_zk.errors import EnvironmentLacks, InputError
 from huref_zk.srs import structure as srs_check
-from huref_zk.srs.file import TEST_TAU, file_size, find_srs, identify, root_of_unity
-from huref_zk.srs.file import test_srs as make_test_srs
 from huref_zk.srs.importing import fetch_srs, import_srs, list_srs
+from huref_zk.srs.insecure import TEST_TAU, insecure_srs
+from huref_zk.srs.layout import file_size
 from huref_zk.srs.structure import check_structure, evaluate_on_domain
+from tests.support.ceremonies import make_known
 from tests.support.ptau_files import TAU, g1, g2, pack, raw_srs, sections
 
 K = 4
@@ -28,10 +30,8 @@ DIGEST = hashlib.sha256(GOOD).hexdigest()
 
 @pytest.fixture
 def ceremony(monkeypatch):
-    """The file of our tau is "the ceremony's"."""
-    listed = {K: DIGEST}
-    for module in ("file", "importing"):
-        monkeypatch.setattr(f"huref_zk.srs.{module}.ceremony_sha256", listed.get)
+    """The file of our tau is listed as a ceremony's."""
+    make_known(monkeypatch, g2(TAU), {K: DIGEST})
 
 
 def with_point(index: int, raw: bytes) -> bytes:
@@ -187,7 +187,7 @@ def test_a_ptau_is_converted_and_judged(tmp_path, prepared, ceremony):
     with pytest.raises(InputError, match="say which"):
         import_srs(path, tmp_path)
     assert import_srs(path, tmp_path, 4).kind == "ceremony"
-    assert import_srs(path, tmp_path, 5).kind == "unknown"
+    assert import_srs(path, tmp_path, 5).id.ceremony == "made up"
     assert (tmp_path / "kzg4.srs").read_bytes() == GOOD
     for section, words in ((2, "powers are not"), (3, "powers are not")):
         bad = bytearray(parts[section])
@@ -212,7 +212,7 @@ def test_one_wrong_lagrange_point_of_a_prepared_ptau(tmp_path):
 
 
 def test_the_test_srs_is_not_imported(tmp_path):
-    made = make_test_srs(K, tmp_path / "t.srs")
+    made = insecure_srs(K, tmp_path / "t.srs")
     with pytest.raises(InputError, match="insecure test SRS"):
         import_srs(made, tmp_path / "keys")
 
@@ -231,22 +231,6 @@ def test_nothing_is_replaced_unasked(tmp_path, ceremony):
     assert target.read_bytes() == GOOD
     with pytest.raises(InputError, match="is an SRS for k=4, not 5"):
         import_srs(path, tmp_path / "keys", 5)
-
-
-def test_an_unknown_srs_is_used_only_by_those_who_name_it(tmp_path):
-    (tmp_path / "kzg4.srs").write_bytes(GOOD)
-    with pytest.raises(InputError, match=f"--trust-srs {DIGEST}"):
-        find_srs(K, tmp_path)
-    with pytest.raises(InputError, match="not the ceremony's"):
-        find_srs(K, tmp_path, trusted=["0" * 64])
-    found = find_srs(K, tmp_path, trusted=[DIGEST.upper()])
-    assert (found.kind, found.sha256) == ("unknown", DIGEST)
-
-
-def test_naming_the_test_srs_does_not_make_it_anything_else(tmp_path):
-    made = make_test_srs(K, tmp_path / "kzg4.srs")
-    with pytest.raises(InputError, match="not the ceremony's"):
-        find_srs(K, tmp_path, trusted=[identify(made).sha256])
 
 
 class Server(BaseHTTPRequestHandler):
@@ -308,8 +292,8 @@ def test_fetch_where_nothing_can_be_resumed(tmp_path, server, ceremony):
 @pytest.mark.parametrize(
     ("body", "words"),
     [
-        (with_point(5, g1([7])), "not the ceremony's"),
-        (b"\0" * len(GOOD), "not the ceremony's"),
+        (with_point(5, g1([7])), "not a known ceremony's"),
+        (b"\0" * len(GOOD), "not a known ceremony's"),
         (GOOD + b"\0", "sends more"),
     ],
 )
@@ -326,7 +310,7 @@ def test_fetch_keeps_only_the_ceremonys(tmp_path, server, ceremony, body, words)
 def test_a_wrong_start_is_not_built_upon_twice(tmp_path, server, ceremony):
     template, _ = server
     (tmp_path / "kzg4.srs.part").write_bytes(b"x" * 1000)
-    with pytest.raises(InputError, match="not the ceremony's"):
+    with pytest.raises(InputError, match="not a known ceremony's"):
         fetch_srs(K, template, tmp_path)
     assert fetch_srs(K, template, tmp_path).kind == "ceremony"
 
@@ -340,12 +324,12 @@ def test_fetch_without_a_network(tmp_path, ceremony, server):
     for wrong in ("http://localhost/kzg4", "file:///kzg{k}", "kzg{k}"):
         with pytest.raises(InputError, match="no http"):
             fetch_srs(K, wrong, tmp_path)
-    with pytest.raises(InputError, match="no ceremony digest"):
+    with pytest.raises(InputError, match="from 1 to 26"):
         fetch_srs(27, template, tmp_path)
 
 
 def test_list(tmp_path):
-    make_test_srs(K, tmp_path / "kzg4.test.srs")
+    insecure_srs(K, tmp_path / "kzg4.test.srs")
     (tmp_path / "kzg4.srs").write_bytes(GOOD)
     (tmp_path / "kzg5.srs").write_bytes(GOOD)
     (tmp_path / "kzg6.srs").write_bytes(b"no")
@@ -367,15 +351,27 @@ def test_commands(tmp_path, ceremony, server):
 
     assert "no SRS files" in run("list")
     assert "say which" in run("import", str(source), code=2)
-    assert "unknown SRS for k=5" in run("import", str(source), "--k", "5")
+    assert "ceremony (made up) SRS for k=5" in run("import", str(source), "--k", "5")
     made = json.loads(run("import", str(source), "--k", "4", "--json"))
     assert (made["kind"], made["sha256"]) == ("ceremony", DIGEST)
     assert "--url" in run("fetch", "4", code=2)
     assert "--force" in run("fetch", "4", code=2, env={"HUREF_ZK_SRS_URL": server[0]})
-    assert "ceremony SRS for k=4" in run("fetch", "4", "--url", server[0], "--force")
+    assert "ceremony (made up) SRS for k=4" in run("fetch", "4", "--url", server[0], "--force")
     assert "cannot download" in run(
         "fetch", "4", "--url", "http://127.0.0.1:9/{k}", "--force", code=3
     )
     listed = json.loads(run("list", "--json"))["srs"]
-    assert [(row["k"], row["kind"]) for row in listed] == [(4, "ceremony"), (5, "unknown")]
-    assert "--trust-srs" in run("import", str(source), "--k", "5", "--force")
+    assert [(row["k"], row["kind"], row["ceremony"]) for row in listed] == [
+        (4, "ceremony", "made up"),
+        (5, "ceremony", "made up"),
+    ]
+    other = tmp_path / "other.srs"
+    other.write_bytes(raw_srs(5, TAU + 1))
+    line = run("import", str(other), "--beside")
+    assert "unknown SRS for k=5" in line and "--trust-srs" in line
+    lines = run("list").splitlines()
+    assert [line.split(",")[0] for line in lines] == [
+        "kzg4.srs: ceremony (made up)",
+        f"kzg5.{hashlib.sha256(other.read_bytes()).hexdigest()[:16]}.srs: unknown",
+        "kzg5.srs: ceremony (made up)",
+    ]

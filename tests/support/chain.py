@@ -23,7 +23,8 @@ from huref_zk.render import Generator, load_generator
 from huref_zk.render import architecture as arch
 from huref_zk.render.image import write_png
 from huref_zk.render.tensors_file import write_safetensors
-from huref_zk.srs.file import Srs, find_srs
+from huref_zk.srs.file import Srs
+from huref_zk.srs.trust import find_srs
 
 HIDDEN, HEADS, KV_HEADS, FFN, LAYERS, VOCAB, TOKENS = 16, 2, 1, 24, 3, 528, 512
 

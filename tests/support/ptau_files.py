@@ -8,7 +8,7 @@ from py_ecc import optimized_bn128 as oracle
 
 from huref_zk.curve import bn254
 from huref_zk.curve.bn254 import GENERATOR, Q, R
-from huref_zk.srs.file import root_of_unity
+from huref_zk.curve.domain import root_of_unity
 
 TAU = 0x1F2E3D4C5B6A79881122334455667788990011223344556677 % R
 _BASE = bn254.FixedBase(GENERATOR, width=6)
