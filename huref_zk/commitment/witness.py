@@ -35,7 +35,6 @@ from huref_zk.files.container import pack, read_bounded, unpack
 from huref_zk.files.formats import WITNESS
 from huref_zk.files.writing import write_atomically
 from huref_zk.srs.file import Srs
-from huref_zk.srs.name import SrsName
 
 SALT_BYTES = 32
 LIMIT = (1 << 15) - 1
@@ -102,7 +101,7 @@ def make_witness(
         tokens=Tokens(**facts["tokens"]),
         scales=dict(facts["scales"]),
         checkpoint=checkpoint.hex(),
-        srs=SrsName(srs.kind, srs.k, srs.sha256),
+        srs=srs.name,
         ezkl=metadata.version("ezkl"),
         audited=layers,
         output="O" in more,

@@ -30,8 +30,7 @@ class NotTrusted(InputError):
 class Trust:
     """What is relied upon, and why.
 
-    kind: one of name.SRS_KINDS; name: the ceremony's, or words for the other kinds; srs: the file at
-    hand.
+    kind: one of name.SRS_KINDS; name: the ceremony's, or words for the other kinds; srs: the file.
     """
 
     kind: str
