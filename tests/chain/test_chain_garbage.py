@@ -15,10 +15,12 @@ from pathlib import Path
 
 import pytest
 
-from huref_zk.commitment.file import MAX_ROWS
+from huref_zk.commitment.descriptor import MAX_ROWS
 from huref_zk.files.container import canonical_json
-from huref_zk.proofs.picture.file import MAGIC, MAX_BYTES
-from tests.support.tampering import pack, plain_json, raw, sections_of
+from huref_zk.files.formats import BUNDLE, COMMITMENT
+from tests.support.tampering import header_of, pack, plain_json, raw, sections_of
+
+MAGIC, MAX_BYTES = BUNDLE.magic, BUNDLE.max_bytes
 
 WORKER = Path(__file__).parents[1] / "support" / "judge_garbage.py"
 MEMORY_MB = 1024
@@ -58,17 +60,17 @@ def sparse(path: Path, start: bytes, size: int) -> None:
 
 def many_rows(chain, count: int) -> bytes:
     """A bundle whose commitment has ``count`` rows of E, all of them infinity."""
-    descriptor = chain.commitment.descriptor
+    descriptor = chain.commitment.descriptor.to_json()
     descriptor = {**descriptor, "tokens": {**descriptor["tokens"], "count": count}}
     hidden = descriptor["model"]["hidden_size"]
-    points = (b"\x40" + bytes(31)) * (count + 2 * hidden)
-    commitment = raw(canonical_json(descriptor), [points], b"HUREFZKC")
-    return pack(chain.bundle.header, {**sections_of(chain.bundle), "commitment": commitment})
+    points = (b"\x40" + bytes(31)) * (count + hidden)
+    commitment = raw(canonical_json(descriptor), [points], COMMITMENT)
+    return pack(header_of(chain.bundle), {**sections_of(chain.bundle), "commitment": commitment})
 
 
 def test_bombs_and_huge_claims(chain, folder):
     honest = chain.bundle_file.read_bytes()
-    header = chain.bundle.header
+    header = header_of(chain.bundle)
     sections = sections_of(chain.bundle)
     zeros = bytes(64 << 20)
     archive = io.BytesIO()
@@ -91,9 +93,7 @@ def test_bombs_and_huge_claims(chain, folder):
         "gzip": gzip.compress(zeros),
         "xz": lzma.compress(zeros, preset=0),
         "gzip of the bundle": gzip.compress(honest),
-        "lengths of 64 MB": raw(
-            canonical_json({**header, "commitment_bytes": MAX_BYTES, "proof_bytes": 4 << 20}), []
-        ),
+        "a section of 2^64 bytes": raw(canonical_json(header), []) + b"\xff" * 8,
         "proof of 4 MB": pack(header, {**sections, "proof": sections["proof"] + bytes(4_000_000)}),
         "proof of zeros": pack(header, {**sections, "proof": bytes(1 << 20)}),
         "commitment of 2 MB": pack(header, {**sections, "commitment": bytes(2 << 20)}),
@@ -106,10 +106,8 @@ def test_bombs_and_huge_claims(chain, folder):
         (folder / name).write_bytes(data)
     sparse(folder / "zeros just over the limit", b"", MAX_BYTES + 1)
     sparse(folder / "100 GB", honest, 100 << 30)
-    start = canonical_json({**header, "commitment_bytes": (40 << 20)})
-    total = 12 + len(start) + (40 << 20) + sum(map(len, sections.values()))
-    total -= len(sections["commitment"])
-    sparse(folder / "commitment of 40 MB", MAGIC + len(start).to_bytes(4, "big") + start, total)
+    start = raw(canonical_json(header), []) + (20 << 20).to_bytes(8, "big")
+    sparse(folder / "commitment of 20 MB", start, len(start) + (20 << 20))
     (folder / "a folder").mkdir()
     os.mkfifo(folder / "a pipe")
     (folder / "endless").symlink_to("/dev/zero")

@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from huref_zk.commitment.file import token_digest
+from huref_zk.commitment.descriptor import token_digest
 from huref_zk.errors import InputError
 from huref_zk.invariants.sketch import PUBLIC_SEED
-from huref_zk.proofs.picture.statement import pixel_digest
-from huref_zk.proofs.picture.verify import Policy
+from huref_zk.proofs.kernel import Policy
+from huref_zk.proofs.picture.file import pixel_digest
 from huref_zk.render import load_generator
 from huref_zk.render.image import read_png, write_png
-from tests.support.tampering import ALLOW, accepted, forge, refused
+from tests.support.tampering import accepted, forge, judge, refused
 
 
 @pytest.fixture
@@ -57,10 +57,10 @@ def test_a_picture_that_the_prover_would_rather_have(chain, picture):
     """Bound into the statement from the start, and published: it is still not what v renders to."""
     pixels = chain.pixels.copy()
     pixels[3, 3, 0] ^= 1
-    wish = forge(chain, header={"image": pixel_digest(pixels)})
+    wish = forge(chain, claim={"image": pixel_digest(pixels)})
     refused(6, "names another picture than v gives", chain, wish, image=picture(pixels))
     refused(6, "names another picture than v gives", chain, wish)
-    honest = forge(chain, header={"image": pixel_digest(chain.pixels)})
+    honest = forge(chain, claim={"image": pixel_digest(chain.pixels)})
     accepted(chain, honest, image=picture(chain.pixels))
 
 
@@ -80,7 +80,7 @@ def test_pictures_that_are_none(chain, tmp_path):
 def test_another_generator(chain, other_generator_file, picture):
     refused(6, "made with generator", chain, chain.bundle, generator=other_generator_file)
     digest = load_generator(other_generator_file).digest
-    named = forge(chain, header={"generator": digest})
+    named = forge(chain, claim={"generator": digest})
     refused(6, "made with generator", chain, named)
     # Even with the right name, it does not draw this picture.
     refused(6, "names another picture", chain, named, generator=other_generator_file)
@@ -92,33 +92,43 @@ def test_another_generator(chain, other_generator_file, picture):
 
 def test_another_seed_than_asked_for(chain):
     other = bytes(31) + b"\1"
-    policy = Policy(seed=other, allow_test_setup=True)
+    policy = Policy(seed=other)
     refused(7, "proven under seed", chain, chain.bundle, policy=policy)
     # Naming the wanted seed does not help, and neither does projecting under it alone.
-    refused(4, "equation", chain, forge(chain, header={"seed": other.hex()}), policy=policy)
-    refused(5, "does not verify", chain, forge(chain, seed=other), policy=policy)
-    accepted(chain, policy=Policy(seed=PUBLIC_SEED, allow_test_setup=True))
+    refused(4, "equation", chain, forge(chain, claim={"seed": other.hex()}), policy=policy)
+    refused(5, "does not hold", chain, forge(chain, seed=other), policy=policy)
+    accepted(chain, policy=Policy(seed=PUBLIC_SEED))
 
 
 def test_other_layers_than_asked_for(chain):
-    for layers in [(0, 1), (0, 2), (2, 1), (1,), (1, 2, 3), ()]:
-        policy = Policy(allow_test_setup=True, layers=layers)
-        refused(7, r"proven of layers \[1, 2\]", chain, chain.bundle, policy=policy)
-    accepted(chain, policy=Policy(allow_test_setup=True, layers=(1, 2)))
+    for layers in [(0, 1), (0, 2), (2, 1, 0), (1,), (0, 1, 2, 3), ()]:
+        policy = Policy(layers=layers)
+        refused(7, r"proven of layers \[0, 1, 2\]", chain, chain.bundle, policy=policy)
+    accepted(chain, policy=Policy(layers=(0, 1, 2)))
+
+
+def test_another_recipe_than_asked_for(chain, last_two):
+    for recipe in ("last-two", "official"):
+        refused(7, "recipe whole", chain, chain.bundle, policy=Policy(recipe=recipe))
+    refused(7, "recipe last-two", last_two, last_two.bundle)
+    accepted(last_two, policy=Policy(recipe="last-two"))
+    accepted(last_two, policy=Policy(recipe=None))
+    accepted(chain)
+
+
+def test_a_picture_need_not_be_at_hand(chain):
+    report = judge(chain, chain.bundle, image=None)
+    assert "none was given to compare" in report.steps[6].detail
+    assert report.facts["image"] == {"digest": chain.bundle.claim.image, "compared": False}
+    assert judge(chain, chain.bundle).facts["image"]["compared"]
 
 
 def test_other_tokens_than_asked_for(chain):
-    ids = chain.prepared.canonical.token_ids
+    ids = chain.prepared.cores.token_ids
     for other in (ids[::-1], ids[:-2], ids + 1, []):
-        policy = Policy(allow_test_setup=True, tokens_digest=token_digest(other))
+        policy = Policy(tokens_digest=token_digest(other))
         refused(7, "other tokens", chain, chain.bundle, policy=policy)
-    accepted(chain, policy=Policy(allow_test_setup=True, tokens_digest=token_digest(ids)))
-
-
-def test_policy_of_the_other_tests(chain):
-    assert Policy(seed=PUBLIC_SEED, allow_test_setup=True) == ALLOW
-    assert (ALLOW.layers, ALLOW.tokens_digest) == (None, None)
-    accepted(chain, policy=ALLOW)
+    accepted(chain, policy=Policy(tokens_digest=token_digest(ids)))
 
 
 def test_what_is_expected_must_be_a_root_or_a_commitment(chain, tmp_path):

@@ -7,28 +7,19 @@ from unittest.mock import patch
 
 import pytest
 
-from huref_zk.argument import projection_verifier as verifier
-from huref_zk.argument.projection_proof import (
-    ProjectionProof,
-    SideProof,
-    parse_projection,
-    serialise_projection,
-)
+from huref_zk.argument import projection
+from huref_zk.argument.batching import Equation
+from huref_zk.argument.projection import SetProof, parse_projection, serialise_projection
 from huref_zk.argument.transcript import Transcript
-from huref_zk.circuit.encoder import P
-from huref_zk.commitment.salts import E_SALTS
+from huref_zk.commitment.descriptor import block_length
 from huref_zk.curve import bn254
-from huref_zk.invariants.sketch import PUBLIC_SEED
-from tests.support.cheats import (
-    BREAKS_EMBEDDING,
-    BREAKS_FACTOR,
-    EMBEDDING,
-    FACTOR,
-    failing,
-    row_points,
-    shifted,
-)
+from huref_zk.invariants.sketch import LEFT, PUBLIC_SEED, RIGHT
+from huref_zk.proofs.kernel import Policy
+from tests.support.cheats import BREAKS, failing, row_points
 from tests.support.tampering import OPENING, accepted, forge, pack_bundle, refused
+
+LAST_TWO = Policy(recipe="last-two")
+NAMED = {"core": "core (C)", "embedding": "embedding (C)", "right": "right"}
 
 
 def test_nothing_fails_without_a_cheat(chain):
@@ -37,45 +28,62 @@ def test_nothing_fails_without_a_cheat(chain):
     accepted(chain)
 
 
-@pytest.mark.parametrize("side", [0, 1])
 @pytest.mark.parametrize(
-    ("cheat", "equations"),
-    [*((c, FACTOR) for c in BREAKS_FACTOR), *((c, EMBEDDING) for c in BREAKS_EMBEDDING)],
+    ("cheat", "equation"), [(cheat, kind) for kind, cheats in BREAKS.items() for cheat in cheats]
 )
-def test_one_equation_broken_alone(chain, cheat, equations, side):
+def test_one_equation_broken_alone(chain, cheat, equation):
     """The control is test_nothing_fails_without_a_cheat: the same prover without the cheat."""
-    bundle = forge(chain, **cheat(chain, side))
-    assert failing(chain, bundle) == [equations[side]]
-    words = equations[side].replace("(", r"\(").replace(")", r"\)")
-    refused(4, words, chain, bundle)
+    bundle = forge(chain, **cheat(chain))
+    name = NAMED[equation]
+    assert failing(chain, bundle) == [name]
+    refused(4, name.replace("(", r"\(").replace(")", r"\)"), chain, bundle)
     accepted(chain)
 
 
+def test_a_response_off_in_a_salt(chain):
+    """In the own salts only the embedding equation sees it."""
+    (part,) = parse_projection(chain.bundle.projection, chain.commitment.descriptor)
+    y, place = part.response, chain.commitment.hidden
+    off = replace(part, response=(*y[:place], (y[place] + 1) % bn254.R, *y[place + 1 :]))
+    bundle = replace(chain.bundle, projection=serialise_projection((off,)))
+    assert failing(chain, bundle) == ["embedding (C)"]
+    refused(4, "embedding", chain, bundle)
+    accepted(chain, replace(chain.bundle, projection=serialise_projection((part,))))
+
+
 def test_sides_exchanged(chain):
-    """The two parts of the proof, the rows, or both."""
-    proof = parse_projection(chain.bundle.projection, chain.commitment)
-    crossed = serialise_projection(ProjectionProof((proof.sides[1], proof.sides[0])))
-    half = OPENING // 2
-    halo2 = chain.bundle.proof
-    turned = halo2[half:OPENING] + halo2[:half] + halo2[OPENING:]
-    for change in (
-        {"projection": crossed},
-        {"proof": turned},
-        {"projection": crossed, "proof": turned},
-    ):
-        refused(4, "equation", chain, replace(chain.bundle, **change))
-    accepted(chain, replace(chain.bundle, projection=serialise_projection(proof)))
+    """Right rows where left ones belong."""
+    proof = chain.bundle.proof
+    turned = proof[64 * LEFT : OPENING] + proof[: 64 * LEFT] + proof[OPENING:]
+    refused(4, "equation", chain, replace(chain.bundle, proof=turned))
+    accepted(chain)
+
+
+def test_two_core_sets(last_two):
+    """Either set's proof is its own: exchanged, or with errors that would cancel, it is refused."""
+    accepted(last_two, policy=LAST_TWO)
+    first, second = parse_projection(last_two.bundle.projection, last_two.commitment.descriptor)
+    crossed = replace(last_two.bundle, projection=serialise_projection((second, first)))
+    refused(4, "equation", last_two, crossed, policy=LAST_TWO)
 
 
 # --- the challenge -------------------------------------------------------------------------------
 
 
-def test_errors_that_cancel_each_other(chain):
-    """R of one side too large and R of the other too small, by the same point: the equations add up
+def test_errors_that_cancel_each_other(last_two):
+    """R of one set too large and R of the other too small, by the same point: the equations add up
     to infinity unless each has a weight of its own."""
-    bundle = forge(chain, draw_rho=shifted({0: (1, 0), 1: (-1, 0)}))
-    assert failing(chain, bundle) == EMBEDDING
-    refused(4, "embedding equation", chain, bundle)
+    honest = projection._draw_rho
+
+    def draw(transcript, firsts):
+        for number, sign in ((0, 1), (1, -1)):
+            mask, image = firsts[number]
+            firsts[number] = (bn254.add(mask, bn254.multiply(bn254.GENERATOR, sign)), image)
+        return honest(transcript, firsts)
+
+    bundle = forge(last_two, _draw_rho=draw)
+    assert failing(last_two, bundle) == ["embedding (C0)", "embedding (C1)"]
+    refused(4, "embedding", last_two, bundle, policy=LAST_TWO)
     drawn = Transcript.challenges
 
     def equal_weights(self, label, count):
@@ -83,7 +91,7 @@ def test_errors_that_cancel_each_other(chain):
         return [1] * count if label == "batch" else weights
 
     with patch.object(Transcript, "challenges", equal_weights):  # the control
-        accepted(chain, bundle, cache=chain.cache)
+        accepted(last_two, bundle, policy=LAST_TWO)
 
 
 def test_a_challenge_known_beforehand(chain):
@@ -92,19 +100,22 @@ def test_a_challenge_known_beforehand(chain):
     That is the simulator of the zero-knowledge argument; only the hash stands in its way.
     """
     c = chain.commitment
-    length = c.hidden + E_SALTS
-    rhos = [[3 + side + i for i in range(P)] for side in (0, 1)]
-    responses = [tuple(range(1 + side, 1 + side + length)) for side in (0, 1)]
+    rho = [3 + i for i in range(LEFT)]
+    response = tuple(range(1, 1 + block_length(c.hidden)))
     rows = row_points(chain, chain.bundle)
-    zero = ProjectionProof(tuple(SideProof(None, None, y) for y in responses))
-    terms = verifier._equations(c, PUBLIC_SEED, P, zero, rows, rhos, chain.srs)
-    values = [bn254.msm(*map(list, zip(*t, strict=True))) for _, t in terms]
-    simulated = ProjectionProof(
-        tuple(SideProof(values[2 * s], values[2 * s + 1], responses[s]) for s in (0, 1))
+    zero = (SetProof(None, None, response),)
+    delta = [1] * RIGHT
+    equations = projection._equations(c, PUBLIC_SEED, zero, rows, rho, delta, chain.srs)
+    mask, image = (_value(equation) for equation in equations[:2])
+    bundle = replace(
+        chain.bundle, projection=serialise_projection((SetProof(mask, image, response),))
     )
-    bundle = replace(chain.bundle, projection=serialise_projection(simulated))
-    assert len(failing(chain, bundle)) == 4
+    assert failing(chain, bundle) == ["embedding (C)", "core (C)"]
     refused(4, "equation", chain, bundle)
-    with patch.object(verifier, "draw_rho", lambda *_: rhos):  # the control
+    with patch.object(projection, "_draw_rho", lambda *_: rho):  # the control
         assert failing(chain, bundle) == []
-        accepted(chain, bundle, cache=chain.cache)
+        accepted(chain, bundle, setup=chain.setup)
+
+
+def _value(equation: Equation) -> bn254.Point:
+    return bn254.msm(list(equation.points), [s % bn254.R for s in equation.scalars])

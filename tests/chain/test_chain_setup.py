@@ -55,8 +55,8 @@ def lacks(words, chain, **changes):
 
 
 def test_a_test_setup_needs_permission(chain):
-    refused(2, "TEST setup", chain, chain.bundle, policy=STRICT)
-    accepted(chain, policy=ALLOW)
+    refused(2, "TEST setup", chain, chain.bundle, setup=strict(chain))
+    accepted(chain, setup=chain.setup)
 
 
 def ceremonys(chain):
@@ -72,7 +72,7 @@ def ceremonys(chain):
 def test_a_test_setup_passed_off_as_the_ceremonys(chain, cache, monkeypatch):
     sha256 = ceremony_sha256(chain.srs.k)
     header = {**chain.bundle.header, "srs": sha256}
-    refused(2, "different SRS", chain, replace(chain.bundle, header=header), policy=STRICT)
+    refused(2, "different SRS", chain, replace(chain.bundle, header=header), setup=strict(chain))
     named, bundle = ceremonys(chain)
     changes = {"expected": named.root_hex, "cache": cache}
     for policy in (STRICT, ALLOW):
@@ -85,7 +85,7 @@ def test_a_test_setup_passed_off_as_the_ceremonys(chain, cache, monkeypatch):
         with pytest.raises(InputError, match="not the ceremony's"):
             judge(chain, bundle, policy=policy, **changes)
     # Whatever lies there, what says that it is a test setup's is taken for just that.
-    refused(2, "TEST setup", chain, chain.bundle, cache=cache, policy=STRICT)
+    refused(2, "TEST setup", chain, chain.bundle, cache=cache, setup=strict(chain))
     accepted(chain, cache=cache)
     name.unlink()
     accepted(chain, cache=cache)
@@ -100,7 +100,7 @@ def test_a_test_setup_passed_off_as_the_ceremonys(chain, cache, monkeypatch):
         forge(chain, commitment=true),
         expected=true.root_hex,
         cache=cache,
-        policy=STRICT,
+        setup=strict(chain),
     )
 
 

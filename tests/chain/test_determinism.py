@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -18,31 +19,36 @@ if hasattr(os, "sched_setaffinity"):  # what run_all counts, and numpy and ezkl 
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
 
 from huref_zk.circuit import keys
-from huref_zk.srs.file import find_srs
-from huref_zk.invariants.prepare import commit_model, fingerprint_vector, prepare
+from huref_zk.commitment.commit import commit
+from huref_zk.invariants.prepare import fingerprint_vector, prepare
 from huref_zk.render import load_generator, render
+from huref_zk.srs.file import find_srs
+from tests.support.chain import TOKENS, witness_of
 
 model, generator, secret, seed, cache = sys.argv[2:]
-prepared = prepare(model, count=64)
+prepared = prepare(model, count=TOKENS)
 srs = find_srs(prepared.shape.k, cache, make_test=True)
-v = fingerprint_vector(prepared, bytes.fromhex(seed))
+v = fingerprint_vector(prepared.quantised, prepared.shape, bytes.fromhex(seed))
 record = keys.derive(prepared.shape, srs, Path(cache)).record
+key = bytes.fromhex(secret)
 print(json.dumps({
     "srs": srs.sha256,
     "vk": record.vk,
     "settings": record.settings,
-    "root": commit_model(prepared, bytes.fromhex(secret), srs).root_hex,
+    "root": commit(witness_of(model, prepared, key, srs), key, srs).root_hex,
     "v": v,
     "pixels": hashlib.sha256(render(v, load_generator(Path(generator))).tobytes()).hexdigest(),
 }))
 """
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def outputs(threads: int, *arguments: str, **environment: str) -> dict:
     names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS")
+    ours = {"PYTHONPATH": str(ROOT), **dict.fromkeys(names, str(threads))}
     done = subprocess.run(
         [sys.executable, "-c", RUN, str(threads), *arguments],
-        env={**os.environ, **dict.fromkeys(names, str(threads)), **environment},
+        env={**os.environ, **ours, **environment},
         capture_output=True,
         text=True,
         check=False,
@@ -52,9 +58,9 @@ def outputs(threads: int, *arguments: str, **environment: str) -> dict:
 
 
 def test_same_inputs_same_outputs(chain, tmp_path):
-    model = chain.bundle_file.parent / "model"
-    fixed = (str(model), str(chain.generator_file), chain.secret.hex())
-    seed = chain.bundle.header["seed"]
+    model = chain.model
+    fixed = (str(model), str(chain.generator_file), chain.owner.secret.hex())
+    seed = chain.bundle.claim.seed
     # One thread derives its keys anew; two take this session's, which every core has made. The
     # user's settings for ezkl are none of ours, and nothing of ours goes to the user's home.
     home = tmp_path / "home"
@@ -77,8 +83,8 @@ def test_same_inputs_same_outputs(chain, tmp_path):
 @pytest.mark.parametrize("name", ["secret", "seed"])
 def test_one_input_moves_only_what_it_should(chain, name):
     """The secret salts the commitment and nothing else; the seed has no part in the commitment."""
-    model = chain.bundle_file.parent / "model"
-    changed = {"secret": chain.secret.hex(), "seed": chain.bundle.header["seed"]}
+    model = chain.model
+    changed = {"secret": chain.owner.secret.hex(), "seed": chain.bundle.claim.seed}
     changed[name] = "ef" * 32
     found = outputs(2, str(model), str(chain.generator_file), *changed.values(), str(chain.cache))
     assert (found["root"] == chain.commitment.root_hex) == (name == "seed")

@@ -2,180 +2,195 @@
 
 from __future__ import annotations
 
-from huref_zk.argument import projection_prover as prover
-from huref_zk.argument import projection_verifier as verifier
-from huref_zk.argument.projection_proof import absorb_claim, draw_rho, parse_projection
+from huref_zk.argument import projection
+from huref_zk.argument.batching import first_false
 from huref_zk.argument.transcript import Transcript
-from huref_zk.circuit.encoder import P
-from huref_zk.commitment.file import parse_commitment
-from huref_zk.commitment.kzg import blank
+from huref_zk.circuit import halo2
+from huref_zk.commitment.descriptor import core_columns
 from huref_zk.commitment.salts import SALTS
 from huref_zk.curve import bn254
-from huref_zk.invariants.sketch import signs
-from huref_zk.proofs.picture.file import Bundle
-from huref_zk.proofs.picture.statement import statement_digest
-from tests.support.tampering import OPENING
+from huref_zk.invariants.sketch import LEFT, signs
+from huref_zk.proofs.picture.file import Bundle, committed_in
+from huref_zk.proofs.picture.verify import ROWS
+from tests.support.tampering import committed_rows
 
-NAMES = ("L", "R")
-FACTORS = ("U", "V")
-EMBEDDING = [f"embedding equation (E) of side {name}" for name in NAMES]
-FACTOR = [f"factor equation ({f}) of side {n}" for f, n in zip(FACTORS, NAMES, strict=True)]
-ROW = 1  # which row of a side is cheated with
+ROW = 1  # which row is cheated with
 
 
-def row_points(chain, bundle: Bundle) -> list:
+def row_points(chain, bundle: Bundle) -> list[bn254.Point]:
     """The row commitments that the Halo2 proof opens with."""
-    constant = bn254.negate(blank(chain.srs, chain.keys.record.unusable))
-    columns = [bundle.proof[i : i + 64] for i in range(0, OPENING, 64)]
-    return [bn254.add(bn254.decode_uncompressed(column), constant) for column in columns]
+    columns = halo2.committed_points(bundle.proof, ROWS)
+    return halo2.without_blank(columns, halo2.blank_point(chain.keys, chain.srs))
 
 
 def failing(chain, bundle: Bundle) -> list[str]:
     """Names of the projection equations that do not hold in ``bundle``."""
-    commitment = parse_commitment(bundle.commitment)
+    commitment = committed_in(bundle)
     rows = row_points(chain, bundle)
-    seed = bytes.fromhex(bundle.header["seed"])
-    proof = parse_projection(bundle.projection, commitment)
-    transcript = Transcript(statement_digest(bundle.header, bundle.v))
-    absorb_claim(transcript, commitment, seed, P, rows)
-    rhos = verifier.draw_rho(transcript, [(s.mask, s.image) for s in proof.sides], P)
-    equations = verifier._equations(commitment, seed, P, proof, rows, rhos, chain.srs)
-    return [name for name, terms in equations if not verifier._is_zero(terms)]
+    proof = projection.parse_projection(bundle.projection, commitment.descriptor)
+    transcript = Transcript(bundle.claim.digest(bundle.v))
+    projection.absorb_claim(transcript, commitment, bundle.seed, rows)
+    rho = projection._draw_rho(transcript, [(part.mask, part.image) for part in proof])
+    delta = [3 + i for i in range(ROWS - LEFT)]
+    found = projection._equations(commitment, bundle.seed, proof, rows, rho, delta, chain.srs)
+    return [equation.name for equation in found if first_false([equation], [1]) is not None]
 
 
 # --- one step of the prover at a time ------------------------------------------------------------
-# Each gives what replaces a function of project/prover.py, for a cheat on the given side.
+# Each gives what `forge` takes: other row commitments, or functions that replace the prover's own.
 
 
-def nth_call(function, n: int, change):
-    """``function``, with ``change(result, *arguments)`` in place of its n-th result (from 0)."""
-    count = iter(range(1 << 30))
-
-    def wrapped(*args):
-        result = function(*args)
-        return change(result, *args) if next(count) == n else result
-
-    return wrapped
+def points_changed(chain, change) -> dict:
+    """The honest row commitments, ``change``d in place."""
+    points = committed_rows(chain.owner, chain.bundle.seed, chain.srs)
+    change(points)
+    return {"points": points}
 
 
-def image_changed(side, change):
-    """_image with ``change(<A_i>, *arguments)`` for one row of the side."""
-    return {"_image": nth_call(prover._image, P * side + ROW, change)}
+def added(row: int, place: int):
+    """One entry of one row larger by one."""
+
+    def cheat(chain) -> dict:
+        point = chain.srs.lagrange(place, 1)[0]
+
+        def change(points) -> None:
+            points[row] = bn254.add(points[row], point)
+
+        return points_changed(chain, change)
+
+    return cheat
 
 
-def other_row(chain, side):
-    """<A_i> commits to a row with one entry changed."""
-    point = chain.srs.lagrange(3, 1)[0]
-    return image_changed(side, lambda image, *_: bn254.add(image, point))
+def other_row(chain) -> dict:
+    """<Y_i> commits to a row with one entry changed."""
+    return added(ROW, 3)(chain)
 
 
-def other_salt(chain, side):
-    """<A_i> commits to the right row with one of its blinds changed."""
-    place = chain.commitment.length + SALTS - 1
-    point = chain.srs.lagrange(place, 1)[0]
-    return image_changed(side, lambda image, *_: bn254.add(image, point))
+def other_salt(chain) -> dict:
+    """<Y_i> commits to the right row with one of its salts changed."""
+    return added(ROW, core_columns(chain.commitment.hidden) + SALTS - 1)(chain)
 
 
-def no_blinds(chain, side):
-    """<A_i> without any blinds."""
-    return image_changed(side, lambda _, row, points, *__: bn254.msm(points, row[: len(points)]))
+def no_blinds(chain) -> dict:
+    """<Y_i> without any blinds."""
+
+    def change(points) -> None:
+        owner = chain.owner
+        key = owner.witness.key(owner.secret)
+        x = projection._project(owner, key, chain.bundle.seed, "L")[ROW]
+        cores = owner.commitment.points["C"]
+        points[ROW] = bn254.msm(list(cores), x[: len(cores)])
+
+    return points_changed(chain, change)
 
 
-def blinds_of_the_other_side(chain, side):
-    """<A_i> with the blinds of the other side."""
-    image = prover._image
-    return image_changed(side, lambda _, row, points, tail, own: image(row, points, tail, 1 - own))
+def rows_exchanged(chain) -> dict:
+    """Rows 0 and 1 of the left side in the other order."""
+
+    def change(points) -> None:
+        points[0], points[1] = points[1], points[0]
+
+    return points_changed(chain, change)
 
 
-def rows_exchanged(chain, side):
-    """Rows 0 and 1 of a side in the other order."""
+def groups_exchanged(chain) -> dict:
+    """The two groups of left rows in the other order."""
 
-    def absorb(transcript, commitment, seed, p, points):
-        first, second = P * side, P * side + 1
-        points[first], points[second] = points[second], points[first]
-        absorb_claim(transcript, commitment, seed, p, points)
+    def change(points) -> None:
+        half = LEFT // 2
+        points[:LEFT] = points[half:LEFT] + points[:half]
 
-    return {"absorb_claim": absorb}
+    return points_changed(chain, change)
 
 
-def wrong_mask_image(chain, side):
+def wrong_mask_image(chain) -> dict:
     """T belongs to another mask than R."""
-    return {"draw_rho": shifted({side: (0, 1)})}
+    return {"_draw_rho": shifted(0, 1)}
 
 
-def other_embeddings(chain, side):
+def other_right_row(chain) -> dict:
+    """<B_i> commits to a row with one entry changed."""
+    return added(LEFT + ROW, 3)(chain)
+
+
+def other_right_blind(chain) -> dict:
+    """<B_i> with one of the blinds changed, which the circuit never reads."""
+    return added(LEFT + ROW, chain.commitment.hidden + 2 * SALTS - 1)(chain)
+
+
+def right_rows_exchanged(chain) -> dict:
+    """Rows 0 and 1 of the right side in the other order."""
+
+    def change(points) -> None:
+        points[LEFT], points[LEFT + 1] = points[LEFT + 1], points[LEFT]
+
+    return points_changed(chain, change)
+
+
+def _projecting(change):
+    """_project with ``change(row)`` for one row of the left side."""
+
+    def project(owner, key, seed, side):
+        rows = _HONEST(owner, key, seed, side)
+        if side == "L":
+            change(rows[ROW])
+        return rows
+
+    return {"_project": project}
+
+
+_HONEST = projection._project
+
+
+def other_embeddings(chain) -> dict:
     """X_i is not P E."""
 
-    def change(rows, *_):
-        rows[ROW][2] += 1
-        return rows
+    def change(row) -> None:
+        row[2] += 1
 
-    return {"_project": nth_call(prover._project, side, change)}
-
-
-def other_own_salt(chain, side):
-    """X_i is P E but for the salt that no other equation sees."""
-
-    def change(rows, *_):
-        rows[ROW][chain.commitment.hidden] += 1
-        return rows
-
-    return {"_project": nth_call(prover._project, side, change)}
+    return _projecting(change)
 
 
-def other_signs(chain, side):
-    """X is projected with the other side's P."""
-    wrong = NAMES[1 - side]
+def other_own_salt(chain) -> dict:
+    """X_i is P E but for a salt that no other equation sees."""
 
-    def sketch(seed, name, p, count):
-        return signs(seed, wrong if name == NAMES[side] else name, p, count)
+    def change(row) -> None:
+        row[chain.commitment.hidden] += 1
 
-    return {"sketch_signs": sketch}
+    return _projecting(change)
 
 
-def wrong_mask_commitment(chain, side):
+def other_signs(chain) -> dict:
+    """X is projected with another seed's signs."""
+
+    def other(seed, side, p, count):
+        return signs(bytes(32) if side == "L" else seed, side, p, count)
+
+    return {"signs": other}
+
+
+def wrong_mask_commitment(chain) -> dict:
     """R belongs to another mask than T."""
-    return {"draw_rho": shifted({side: (1, 0)})}
+    return {"_draw_rho": shifted(1, 0)}
 
 
-def other_response_salt(chain, side):
-    """y is off in the salt's place."""
-    place = chain.commitment.hidden
-    return {
-        "_respond": nth_call(
-            prover._respond,
-            side,
-            lambda y, *_: (*y[:place], (y[place] + 1) % bn254.R, *y[place + 1 :]),
-        )
-    }
+def shifted(of_mask: int, of_image: int, numbers: tuple[int, ...] = (0,)):
+    """_draw_rho with multiples of the generator added to R and T of the sets numbered so."""
+    honest = projection._draw_rho
 
-
-def shifted(by: dict[int, tuple[int, int]]):
-    """draw_rho with multiples of the generator added to (R, T) of the given sides before it."""
-
-    def draw(transcript, firsts, p):
-        for side, multiples in by.items():
-            firsts[side] = tuple(
+    def draw(transcript, firsts):
+        for number in numbers:
+            firsts[number] = tuple(
                 bn254.add(point, bn254.multiply(bn254.GENERATOR, n))
-                for point, n in zip(firsts[side], multiples, strict=True)
+                for point, n in zip(firsts[number], (of_mask, of_image), strict=True)
             )
-        return draw_rho(transcript, firsts, p)
+        return honest(transcript, firsts)
 
     return draw
 
 
-BREAKS_FACTOR = [
-    other_row,
-    other_salt,
-    no_blinds,
-    blinds_of_the_other_side,
-    rows_exchanged,
-    wrong_mask_image,
-]
-BREAKS_EMBEDDING = [
-    other_embeddings,
-    other_own_salt,
-    other_signs,
-    wrong_mask_commitment,
-    other_response_salt,
-]
+BREAKS = {
+    "core": [other_row, other_salt, no_blinds, rows_exchanged, groups_exchanged, wrong_mask_image],
+    "right": [other_right_row, other_right_blind, right_rows_exchanged],
+    "embedding": [other_embeddings, other_own_salt, other_signs, wrong_mask_commitment],
+}

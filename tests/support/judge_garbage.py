@@ -16,7 +16,8 @@ import time
 from pathlib import Path
 
 from huref_zk.errors import HurefError, StepFailed
-from huref_zk.proofs.picture.verify import Policy, verify_file
+from huref_zk.proofs.kernel import Setup
+from huref_zk.proofs.picture.verify import verify_file
 from tests.support.peak_memory import own_peak
 
 
@@ -27,10 +28,9 @@ def main() -> None:
     for path in sorted(folder.iterdir()):
         start = time.monotonic()
         try:
-            policy = Policy(allow_test_setup=True)
-            outcomes[path.name] = len(
-                verify_file(path, commitment, image, policy, cache, generator).steps
-            )
+            setup = Setup(cache, allow_test=True)
+            report = verify_file(path, commitment, setup, image=image, generator=generator)
+            outcomes[path.name] = len(report.steps)
         except StepFailed as e:
             outcomes[path.name] = f"step {e.step}"
         except HurefError as e:

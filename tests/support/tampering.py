@@ -148,9 +148,9 @@ def forge(
     pixels = render(list(v), chain.generator)
     honest = claim_of(owner.commitment, seed, chain.prepared.shape, chain.generator, pixels)
     full = replace(honest, **(claim or {}))
-    if points is None:
-        points = committed_rows(owner, seed, chain.srs)
     with patch.multiple(projection, **steps):
+        if points is None:
+            points = committed_rows(owner, seed, chain.srs)
         made = projection.prove_projection(
             owner, seed, points, Transcript(Claim.digest(full, v)), chain.srs
         )
