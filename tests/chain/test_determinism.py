@@ -22,7 +22,7 @@ from huref_zk.circuit import keys
 from huref_zk.commitment.commit import commit
 from huref_zk.invariants.prepare import fingerprint_vector, prepare
 from huref_zk.render import load_generator, render
-from huref_zk.srs.file import find_srs
+from huref_zk.srs.trust import find_srs
 from tests.support.chain import TOKENS, witness_of
 
 model, generator, secret, seed, cache = sys.argv[2:]
