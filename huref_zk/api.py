@@ -59,11 +59,13 @@ class Fingerprint:
 
 @dataclass(frozen=True)
 class Proven:
-    """root: the commitment's, 64 hex digits; v: 512 integers; pixels: uint8 (H, W, 3)."""
+    """root: the commitment's, 64 hex digits; v: 512 integers; pixels: uint8 (H, W, 3); test_setup:
+    whether it is under the SRS whose secret is public, and so convinces nobody."""
 
     root: str
     v: tuple[int, ...]
     pixels: np.ndarray
+    test_setup: bool
 
 
 def prepare(model: PathLike, *, progress: Progress | None = None, **options: Any) -> Prepared:
@@ -186,7 +188,7 @@ def prove(
         circuit_keys.derive(shape_of(held.commitment), srs, cache, stage)
     bundle, pixels = make_proof(held, _seed(seed, PUBLIC_SEED), srs, cache, drawing, stage)
     write_together({Path(image): png_bytes(pixels), Path(out): serialise_bundle(bundle)})
-    return Proven(held.commitment.root_hex, tuple(bundle.v), pixels)
+    return Proven(held.commitment.root_hex, tuple(bundle.v), pixels, srs.kind == "test")
 
 
 def verify(

@@ -7,12 +7,13 @@ from pathlib import Path
 import click
 
 from huref_zk.cli.common import Output, with_output
+from huref_zk.cli.outputs import REFERENCE
 from huref_zk.errors import InputError
 
 
 @click.command()
 @click.argument("name", required=False)
-@click.argument("model", required=False)
+@click.argument("model", required=False, type=REFERENCE)
 @click.option("--list", "listing", is_flag=True, help="List the attacks and leave.")
 @click.option("--out", type=click.Path(path_type=Path), help="The folder to write, a new one.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the chance.")

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from huref_zk.cli.common import Output, check_targets, with_output
+from huref_zk.cli.common import Output, with_output
+from huref_zk.cli.outputs import IN, REFERENCE, Writes, force_option
 
 if TYPE_CHECKING:
     from huref_zk.comparison.compare import Side
@@ -16,14 +17,15 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("a")
-@click.argument("b")
-@click.option("--html", type=click.Path(path_type=Path), help="Also write a report, one file.")
-@click.option("--generator", type=click.Path(path_type=Path), help="Draws the report's pictures.")
+@click.argument("a", type=REFERENCE)
+@click.argument("b", type=REFERENCE)
+@click.option("--html", type=Writes(".html", ".htm"), help="Also write a report, one file.")
+@force_option
+@click.option("--generator", type=IN, help="Draws the report's pictures.")
 @click.option("--revision-a", help="Revision of A on the hub (a full commit hash).")
 @click.option("--revision-b", help="Revision of B on the hub.")
-@click.option("--map-a", type=click.Path(path_type=Path), help="As --map of other commands, of A.")
-@click.option("--map-b", type=click.Path(path_type=Path), help="As --map of other commands, of B.")
+@click.option("--map-a", type=IN, help="As --map of other commands, of A.")
+@click.option("--map-b", type=IN, help="As --map of other commands, of B.")
 @click.option("--allow-pickle", is_flag=True, help="Read pickled checkpoints, safely.")
 @with_output
 def compare(
@@ -50,7 +52,6 @@ def compare(
 
     network = None
     if html:
-        check_targets(html)
         network = load_generator(generator)
     options: list[dict[str, Any]] = [
         {"revision": revision, "allow_pickle": allow_pickle, "map_file": map_file}
@@ -89,7 +90,8 @@ def _shown(output: Output, ref: str, side: Side, network: Generator, options: di
             return Shown(facts, render(side.saved.v, network))
         with output.progress(f"picture of {side.name}") as progress:
             prepared = prepare(ref, progress=progress, **options)
-        facts = prepared.canonical.facts
-        return Shown(facts, render(fingerprint_vector(prepared, PUBLIC_SEED), network))
+        facts = prepared.cores.facts
+        v = fingerprint_vector(prepared.quantised, prepared.shape, PUBLIC_SEED)
+        return Shown(facts, render(v, network))
     except InputError as e:
         return Shown(facts, None, str(e))

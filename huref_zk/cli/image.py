@@ -8,7 +8,9 @@ from typing import Any
 import click
 import numpy as np
 
-from huref_zk.cli.common import Output, check_targets, with_output
+from huref_zk.cli.common import Output, with_output
+from huref_zk.cli.options import generator_option
+from huref_zk.cli.outputs import IN, PICTURE, REFERENCE, force_option
 from huref_zk.errors import InputError
 from huref_zk.files.container import load_json
 from huref_zk.render import Generator, RenderConfig, load_generator
@@ -19,9 +21,10 @@ MAX_VECTOR_BYTES = 1 << 20
 
 
 @click.command()
-@click.argument("vector", type=click.Path(allow_dash=True))
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="The PNG to write.")
-@click.option("--generator", type=click.Path(path_type=Path), help="A StyleGAN2 generator file.")
+@click.argument("vector", type=REFERENCE)
+@click.option("--out", type=PICTURE, required=True, help="The PNG to write.")
+@force_option
+@generator_option
 @click.option("--psi", type=click.IntRange(0, 100), help="Truncation psi in percent.")
 @click.option("--cutoff", type=click.IntRange(0, 64), help="How many w's are truncated.")
 @with_output
@@ -37,7 +40,6 @@ def render(
 
     The embedded generator draws with psi 100; another one with HuRef's psi 50, cutoff 8.
     """
-    check_targets(out)
     network = load_generator(generator)
     chosen = network.default_config
     if psi is not None or cutoff is not None:
@@ -51,10 +53,11 @@ def render(
 
 
 @click.command()
-@click.argument("pictures", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="The PNG to write.")
+@click.argument("pictures", nargs=-1, required=True, type=IN)
+@click.option("--out", type=PICTURE, required=True, help="The PNG to write.")
+@force_option
 @click.option("--columns", type=click.IntRange(1, 64), help="Pictures in a row.")
-@click.option("--generator", type=click.Path(path_type=Path), help="A StyleGAN2 generator file.")
+@generator_option
 @with_output
 def sheet(
     output: Output,
@@ -64,7 +67,6 @@ def sheet(
     generator: Path | None,
 ) -> None:
     """Put PICTURES (PNGs, or vectors to draw) on one sheet, each above its file name."""
-    check_targets(out)
     images: list[np.ndarray] = []
     network: Generator | None = None
     with output.progress("drawing the sheet") as progress:

@@ -1,144 +1,41 @@
-"""Commands of a model owner: setup, fingerprint, commit, prove."""
+"""Commands of a model owner: fingerprint, commit, prove."""
 
 from __future__ import annotations
 
-import os
-import re
+import json
 from pathlib import Path
+from typing import Any
 
 import click
 
-from huref_zk.circuit.shape import CircuitShape
-from huref_zk.cli.common import Output, check_targets, layers_option, seed_option, with_output
+from huref_zk.cli.common import TEST_SETUP_NOTE, Output, with_output
+from huref_zk.cli.options import (
+    generator_option,
+    keys_option,
+    model_argument,
+    model_options,
+    owner_argument,
+    parse_layers,
+    seed_option,
+    trust_option,
+)
+from huref_zk.cli.outputs import OUT, PICTURE, Writes, force_option
 from huref_zk.errors import InputError
-from huref_zk.paths import default_cache
 
-
-def model_options(command):
-    """Options that choose the model's tokens and layers, and how it is loaded."""
-    for option in reversed(
-        (
-            click.option("--revision", help="Revision of a hub model (a full commit hash)."),
-            click.option("--allow-pickle", is_flag=True, help="Read pickled checkpoints, safely."),
-            layers_option("The two layers to use, for example 28,29."),
-            click.option(
-                "--tokens",
-                type=click.Path(path_type=Path),
-                help="File of token ids sorted by rising frequency; default: the last learnt.",
-            ),
-            click.option("--count", default=4096, show_default=True, help="K: how many tokens."),
-            click.option(
-                "--map",
-                "map_file",
-                type=click.Path(path_type=Path),
-                help="JSON file that says how to read an architecture (docs/families.md).",
-            ),
-        )
-    ):
-        command = option(command)
-    return command
-
-
-keys_option = click.option(
-    "--keys",
-    "cache",
-    type=click.Path(path_type=Path),
-    default=default_cache,
-    help="Folder of derived keys and SRS files.",
-)
-
-
-def _parse_digests(
-    ctx: click.Context, param: click.Parameter, values: tuple[str, ...]
-) -> tuple[str, ...]:
-    for value in values:
-        if not re.fullmatch("[0-9a-fA-F]{64}", value):
-            raise click.BadParameter("a SHA-256 is 64 hex digits")
-    return values
-
-
-trust_option = click.option(
-    "--trust-srs",
-    "trusted",
-    multiple=True,
-    callback=_parse_digests,
-    metavar="SHA256",
-    help="Also accept the SRS file of this digest (docs/srs.md).",
-)
-
-
-def load(output: Output, model: str, **options):
-    """Open, canonicalise and quantise ``model`` behind a progress bar."""
-    from huref_zk.invariants.prepare import prepare
-
-    with output.progress("reading the model") as progress:
-        prepared = prepare(model, progress=progress, **options)
-    for warning in prepared.warnings:
-        output.say(f"note: {warning}")
-    return prepared
+READING = ("revision", "allow_pickle", "map_file")
 
 
 @click.command()
-@click.argument("model")
-@keys_option
-@trust_option
-@model_options
-@with_output
-def setup(output: Output, model: str, cache: Path, trusted: tuple[str, ...], **options) -> None:
-    """Derive and cache the keys of MODEL's circuit shape (MODEL may be a .hzc or .hzp file)."""
-    if Path(model).suffix in (".hzc", ".hzp") and Path(model).is_file():
-        from huref_zk.proofs.picture.verify import shape_of_file
-
-        shape = shape_of_file(Path(model))
-    else:
-        shape = load(output, model, **options).shape
-    report_keys(output, shape, cache, trusted)
-
-
-def report_keys(
-    output: Output, shape: CircuitShape, cache: Path, trusted: tuple[str, ...] = ()
-) -> None:
-    """Derive the keys of ``shape`` unless they are in ``cache``, and say where they are."""
-    from huref_zk.circuit import keys
-    from huref_zk.srs.trust import find_srs
-
-    with output.progress("structured reference string") as progress:
-        srs = find_srs(shape.k, cache, True, progress, trusted)
-    found = keys.find_proving(shape, srs.sha256, cache)
-    already = found is not None
-    if found is None:
-        with output.stages("deriving keys") as stage:
-            found = keys.derive(shape, srs, cache, stage)
-    note = [TEST_SETUP_NOTE] if srs.id.kind == "test" else []
-    output.result(
-        {
-            "shape": shape.name,
-            "circuit": shape.digest,
-            "srs": {"kind": srs.id.kind, "sha256": srs.id.sha256},
-            "vk": found.record.vk,
-            "folder": str(found.folder),
-            "already": already,
-        },
-        [f"keys of {shape.name} {'were already' if already else 'are'} in {found.folder}", *note],
-    )
-
-
-TEST_SETUP_NOTE = (
-    "NOTE: this is a TEST setup whose secret is public: anybody can forge proofs under it. "
-    "For real use put a ceremony file into the key folder first (docs/protocol.md)."
-)
-
-
-@click.command()
-@click.argument("model")
-@click.option("--out", type=click.Path(path_type=Path), help="The picture (PNG).")
-@click.option("--vector", type=click.Path(path_type=Path), help="Also write v, as JSON.")
+@model_argument
+@click.option("--out", type=PICTURE, help="The picture (PNG).")
+@click.option("--vector", type=OUT, help="Also write v, as JSON.")
 @click.option(
     "--save",
-    type=click.Path(path_type=Path),
+    type=Writes(".hzf"),
     help="Also write a saved fingerprint (.hzf), of all layers, for compare and registry.",
 )
-@click.option("--generator", type=click.Path(path_type=Path), help="A StyleGAN2 generator file.")
+@force_option
+@generator_option
 @seed_option
 @model_options
 @with_output
@@ -150,57 +47,71 @@ def fingerprint(
     save: Path | None,
     generator: Path | None,
     seed: bytes,
-    **options,
+    **options: Any,
 ) -> None:
     """Compute MODEL's fingerprint picture, without a proof."""
-    import json
+    from huref_zk import api
+    from huref_zk.files.writing import write_together
+    from huref_zk.render.image import png_bytes
 
-    from huref_zk.files.container import write_atomically
-    from huref_zk.invariants.prepare import fingerprint_vector
-    from huref_zk.render import load_generator, render
-    from huref_zk.render.image import write_png
-
-    check_targets(*(path for path in (out, vector, save) if path))
     if not (out or vector or save):
         raise InputError("say what to write: --out, --vector or --save")
-    loaded = load_generator(generator) if out or vector else None
     if save:
-        _save(output, model, save, seed, **options)
-    if loaded is None:
+        _save(output, model, save, seed, {name: options[name] for name in READING})
+    if not (out or vector):
         output.result({"fingerprint": str(save)}, [f"fingerprint of {model}: {save}"])
         return
-    prepared = load(output, model, **options)
-    v = fingerprint_vector(prepared, seed)
+    with output.tasks("fingerprint") as progress:
+        found = api.fingerprint(model, seed=seed, generator=generator, progress=progress, **options)
+    for warning in found.warnings:
+        output.say(f"note: {warning}")
+    files = {}
     if out:
-        write_png(out, render(v, loaded))
+        files[out] = png_bytes(found.pixels)
     if vector:
-        write_atomically(vector, json.dumps({"v": v, "seed": seed.hex()}).encode() + b"\n")
+        files[vector] = json.dumps({"v": found.v, "seed": seed.hex()}).encode() + b"\n"
+    write_together(files)
     data = {
         "image": str(out) if out else None,
         "fingerprint": str(save) if save else None,
         "seed": seed.hex(),
-        "generator": loaded.digest,
-        "layers": list(prepared.canonical.layer_ids),
-        "v": v,
+        "generator": found.generator,
+        "recipe": found.recipe,
+        "layers": list(found.layers),
+        "v": list(found.v),
+        "warnings": list(found.warnings),
     }
     written = ", ".join(str(path) for path in (out, vector, save) if path)
     output.result(data, [f"fingerprint of {model}: {written}"])
 
 
-def _save(output: Output, model: str, path: Path, seed: bytes, **options) -> None:
+def _save(output: Output, model: str, path: Path, seed: bytes, reading: dict[str, Any]) -> None:
     from huref_zk.comparison.saved import make_fingerprint, write_fingerprint
     from huref_zk.invariants.sketch import PUBLIC_SEED
 
     if seed != PUBLIC_SEED:
         raise InputError("saved fingerprints compare under the public seed only: drop --seed")
     with output.progress("sketching all layers") as progress:
-        write_fingerprint(path, make_fingerprint(model, progress=progress, **options))
+        write_fingerprint(path, make_fingerprint(model, progress=progress, **reading))
 
 
 @click.command()
-@click.argument("model")
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to write to.")
-@click.option("--force", is_flag=True, help="Overwrite an existing secret.key and commitment.")
+@model_argument
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="The owner's folder.")
+@click.option(
+    "--audit-layers",
+    callback=parse_layers,
+    help="Also commit to these layers' own matrices, so that inference can be audited: 28,29.",
+)
+@click.option("--audit-output", is_flag=True, help="Also commit to the tokens' output rows.")
+@click.option(
+    "--public",
+    is_flag=True,
+    help="Commit without a secret: everybody gets the same root.",
+)
+@click.option(
+    "--force", is_flag=True, help="Replace the commitment in the folder, under the secret there."
+)
 @keys_option
 @trust_option
 @model_options
@@ -209,80 +120,89 @@ def commit(
     output: Output,
     model: str,
     out: Path,
+    audit_layers: tuple[int, ...] | None,
+    audit_output: bool,
+    public: bool,
     force: bool,
     cache: Path,
     trusted: tuple[str, ...],
-    **options,
+    **options: Any,
 ) -> None:
-    """Commit to MODEL: writes OUT/commitment.hzc (public) and OUT/secret.key (keep it)."""
-    from huref_zk.commitment.file import write_commitment
-    from huref_zk.commitment.secret import create_secret
-    from huref_zk.invariants.prepare import commit_model
-    from huref_zk.srs.trust import find_srs
+    """Commit to MODEL: writes the owner's folder, from which everything is proven.
 
-    secret_path, public_path = out / "secret.key", out / "commitment.hzc"
-    for path in (secret_path, public_path):
-        if path.exists() and not force:
-            raise InputError(f"{path} exists; --force overwrites it (the old commitment is lost)")
-    check_targets(secret_path, public_path, make_folder=True)
-    prepared = load(output, model, **options)
-    with output.progress("structured reference string") as progress:
-        srs = find_srs(prepared.shape.k, cache, True, progress, trusted)
-    secret = os.urandom(32)
-    with output.progress("committing") as progress:
-        commitment = commit_model(prepared, secret, srs, progress)
-    # The key first: a commitment without its key would be useless, a key without one is only a key.
-    create_secret(secret_path, secret, force)
-    write_commitment(public_path, commitment)
-    note = [TEST_SETUP_NOTE] if srs.id.kind == "test" else []
-    root = commitment.root_hex
-    data = {"root": root, "commitment": str(public_path), "secret": str(secret_path)}
-    lines = [f"root {root}", f"public: {public_path}", f"secret: {secret_path} (never share it)"]
-    output.result(data, [*lines, *note])
+    commitment.hzc is public; secret.key and witness.hzw are not. An interrupted commit goes on
+    where it stopped when it is called again with the same --out.
+    """
+    from huref_zk.commitment import folder
+
+    folder.check_folder(out, public=public, force=force)
+    request = folder.Request(
+        model,
+        {name: options.pop(name) for name in READING},
+        options,
+        audit_layers or (),
+        audit_output,
+        public,
+    )
+    warnings: list[str] = []
+    with output.tasks("committing") as stage:
+        made = folder.commit_to_folder(
+            request, out, cache, trusted, force=force, stage=stage, warned=warnings.append
+        )
+    for warning in warnings:
+        output.say(f"note: {warning}")
+    report_commitment(output, out, made.root_hex, made.descriptor.srs.kind, public, warnings)
+
+
+def report_commitment(
+    output: Output, out: Path, root: str, srs_kind: str, public: bool, warnings: list[str]
+) -> None:
+    """Say what `commit` wrote."""
+    secret = None if public else out / "secret.key"
+    data = {
+        "root": root,
+        "folder": str(out),
+        "commitment": str(out / "commitment.hzc"),
+        "secret": None if secret is None else str(secret),
+        "witness": str(out / "witness.hzw"),
+        "test_setup": srs_kind == "test",
+        "warnings": warnings,
+    }
+    lines = [f"root {root}", f"public: {out / 'commitment.hzc'}"]
+    if secret is not None:
+        lines.append(f"private: {secret}, {out / 'witness.hzw'} (keep both, share neither)")
+    output.result(data, [*lines, *([TEST_SETUP_NOTE] if srs_kind == "test" else [])])
 
 
 @click.command()
-@click.argument("model")
-@click.option("--commitment", type=click.Path(path_type=Path), required=True)
-@click.option("--secret", type=click.Path(path_type=Path), required=True)
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="The bundle (.hzp).")
-@click.option("--image", type=click.Path(path_type=Path), required=True, help="The picture (PNG).")
-@click.option("--generator", type=click.Path(path_type=Path), help="A StyleGAN2 generator file.")
+@owner_argument
+@click.option("--out", type=Writes(".hzp"), required=True, help="The proof (.hzp).")
+@click.option("--image", type=PICTURE, required=True, help="The picture (PNG).")
+@force_option
+@generator_option
 @seed_option
 @keys_option
-@trust_option
-@model_options
 @with_output
 def prove(
     output: Output,
-    model: str,
-    commitment: Path,
-    secret: Path,
+    owner: Path,
     out: Path,
     image: Path,
     generator: Path | None,
     seed: bytes,
     cache: Path,
-    trusted: tuple[str, ...],
-    **options,
 ) -> None:
-    """Prove that the picture is the fingerprint of the committed MODEL."""
-    from huref_zk.commitment.file import read_commitment
-    from huref_zk.commitment.secret import read_secret
-    from huref_zk.proofs.picture.file import write_bundle
-    from huref_zk.proofs.picture.prove import prove as make_proof
-    from huref_zk.render import load_generator
-    from huref_zk.render.image import write_png
-    from huref_zk.srs.trust import find_srs
+    """Prove the picture of what FOLDER, made by commit, committed to."""
+    from huref_zk import api
 
-    check_targets(out, image)
-    committed, key = read_commitment(commitment), read_secret(secret)
-    loaded = load_generator(generator)
-    prepared = load(output, model, **options)
-    srs = find_srs(prepared.shape.k, cache, trusted=trusted)
     with output.stages("proving") as stage:
-        bundle, pixels = make_proof(prepared, committed, key, seed, srs, cache, loaded, stage)
-    write_png(image, pixels)
-    write_bundle(out, bundle)
-    data = {"bundle": str(out), "image": str(image), "root": bundle.header["root"]}
-    output.result(data, [f"proof: {out}", f"picture: {image}"])
+        made = api.prove(owner, out, image, seed=seed, generator=generator, keys=cache, stage=stage)
+    data = {
+        "bundle": str(out),
+        "image": str(image),
+        "root": made.root,
+        "seed": seed.hex(),
+        "test_setup": made.test_setup,
+    }
+    note = [TEST_SETUP_NOTE] if made.test_setup else []
+    output.result(data, [f"proof: {out}", f"picture: {image}", *note])

@@ -6,33 +6,17 @@ from pathlib import Path
 
 import click
 
-from huref_zk.cli.common import Output, check_targets, with_output
+from huref_zk.cli.common import Output, with_output
+from huref_zk.cli.options import model_argument, reading_options
+from huref_zk.cli.outputs import IN, Writes, force_option
 from huref_zk.paths import default_registry
 
 db_option = click.option(
     "--db",
-    type=click.Path(path_type=Path),
+    type=IN,
     default=default_registry,
     help="The registry, a SQLite file; default: the user's own.",
 )
-
-
-def reading_options(command):
-    """Options that say how a model is read."""
-    for option in reversed(
-        (
-            click.option("--revision", help="Revision of a hub model (a full commit hash)."),
-            click.option("--allow-pickle", is_flag=True, help="Read pickled checkpoints, safely."),
-            click.option(
-                "--map",
-                "map_file",
-                type=click.Path(path_type=Path),
-                help="JSON file that says how to read an architecture (docs/families.md).",
-            ),
-        )
-    ):
-        command = option(command)
-    return command
 
 
 @click.group()
@@ -44,12 +28,12 @@ def registry() -> None:
 
 
 @registry.command()
-@click.argument("model")
+@model_argument
 @click.option("--name", help="What to call it; default: the model's own name.")
 @click.option("--note", default="", help="One line to keep with it.")
 @click.option(
     "--commitment",
-    type=click.Path(path_type=Path),
+    type=IN,
     help="A commitment (.hzc) that its owner published: its root is kept with the entry.",
 )
 @click.option("--replace", is_flag=True, help="Overwrite an entry of that name.")
@@ -86,7 +70,7 @@ def add(
 
 
 @registry.command()
-@click.argument("model")
+@model_argument
 @click.option("--top", type=click.IntRange(1), default=10, show_default=True, help="How many.")
 @db_option
 @reading_options
@@ -176,7 +160,8 @@ def show(output: Output, name: str, db: Path) -> None:
 
 @registry.command()
 @click.argument("name")
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="The file (.hzf).")
+@click.option("--out", type=Writes(".hzf"), required=True, help="The file (.hzf).")
+@force_option
 @db_option
 @with_output
 def export(output: Output, name: str, out: Path, db: Path) -> None:
@@ -184,7 +169,6 @@ def export(output: Output, name: str, out: Path, db: Path) -> None:
     from huref_zk.comparison import registry as entries
     from huref_zk.comparison.saved import write_fingerprint
 
-    check_targets(out)
     write_fingerprint(out, entries.entry(db, name).saved)
     output.result({"name": name, "fingerprint": str(out)}, [f"fingerprint of {name}: {out}"])
 

@@ -3,81 +3,88 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from huref_zk.cli import words
-from huref_zk.cli.similarity import bounds_data
-from huref_zk.commitment import file as hzc
-from huref_zk.commitment.file import Commitment
-from huref_zk.comparison import saved as hzf
 from huref_zk.errors import InputError
-from huref_zk.files.container import read_bounded, read_start
-from huref_zk.proofs.inference import file as hza
-from huref_zk.proofs.opening import file as hzo
-from huref_zk.proofs.opening.rows import name
-from huref_zk.proofs.opening.verify import roots
-from huref_zk.proofs.picture import file as hzp
-from huref_zk.proofs.similarity import file as hzs
+from huref_zk.files import formats
+from huref_zk.files.container import (
+    MAX_HEADER,
+    VERSION,
+    Format,
+    parse_canonical_json,
+    read_bounded,
+    read_start,
+)
+
+if TYPE_CHECKING:
+    from huref_zk.commitment.file import Commitment
 
 Shown = tuple[dict[str, Any], list[str]]
 """What --json gives, and the same in lines that are safe to print."""
 
 
-@dataclass(frozen=True)
-class Kind:
-    """One kind of file: its name, magic and largest size, and how to show its bytes."""
-
-    name: str
-    magic: bytes
-    limit: int
-    show: Callable[[bytes], Shown]
-
-    def begins(self, start: bytes) -> bool:
-        """Whether 8 bytes are this magic, of whatever version where the last byte is one."""
-        return start.startswith(self.magic.rstrip(b"\x01"))
-
-
 def describe(file: Path) -> Shown:
     """What the file claims. InputError for a malformed file, or one of no kind of ours."""
     start = read_start(file, 8)
-    for kind in KINDS:
-        if kind.begins(start):
-            claims, lines = kind.show(read_bounded(file, kind.limit))
-            title = f"{file}: {kind.name}. Nothing below has been verified."
-            return {"kind": kind.name, **claims}, [title, *lines]
-    raise InputError(f"{file} is no file of this program: it starts with other bytes")
+    try:
+        kind = formats.format_of(start)
+        if kind is formats.WITNESS:
+            claims, lines = _witness(file)
+        else:
+            claims, lines = _SHOW[kind](read_bounded(file, kind.max_bytes))
+    except InputError as e:
+        message = str(e)
+        raise InputError(message if str(file) in message else f"{file}: {message}") from e
+    title = f"{file}: {kind.name}. Nothing below has been verified."
+    return {"kind": kind.name, **claims}, [title, *lines]
 
 
 def _commitment(data: bytes) -> Shown:
-    return _committed(hzc.parse_commitment(data))
+    from huref_zk.commitment.file import parse_commitment
+
+    return _committed(parse_commitment(data))
 
 
 def _committed(commitment: Commitment) -> Shown:
-    claims = {"commitment": commitment.descriptor, "recomputed_root": commitment.root_hex}
+    claims = {
+        "commitment": commitment.descriptor.to_json(),
+        "recomputed_root": commitment.root_hex,
+    }
     return claims, words.commitment_in_words(commitment)
 
 
+def _witness(file: Path) -> Shown:
+    """The descriptor alone: the integers are private, and may be gigabytes."""
+    from huref_zk.commitment.descriptor import parse_descriptor
+
+    start = read_start(file, 12)
+    length = int.from_bytes(start[8:12], "big")
+    if len(start) < 12 or start[7] != VERSION or length > MAX_HEADER:
+        raise InputError("not a witness of this version")
+    header = parse_canonical_json(read_start(file, 12 + length)[12:])
+    descriptor = parse_descriptor(header.get("descriptor"))
+    lines = [
+        "private: it holds what the owner committed to",
+        *words.descriptor_in_words(descriptor),
+    ]
+    return {"commitment": descriptor.to_json()}, lines
+
+
 def _bundle(data: bytes) -> Shown:
-    bundle = hzp.parse_bundle(data)
+    from huref_zk.proofs.picture.file import parse_bundle
+
+    bundle = parse_bundle(data)
     claims, lines = _commitment(bundle.commitment)
-    return {**claims, "bundle": bundle.header}, [*lines, *words.bundle_in_words(bundle)]
-
-
-def _pair(data: bytes) -> Shown:
-    bundle = hzs.parse_bundle(data)
-    claims: dict[str, Any] = {"bundle": bundle.header, **bounds_data(bundle.bounds)}
-    lines = words.pair_in_words(bundle)
-    for model, part in zip(hzs.MODELS, bundle.commitments, strict=True):
-        claims[model], inside = _commitment(part)
-        lines.append(f"{model} model; the file claims root {bundle.header[f'{model}_root']}")
-        lines += [f"  {line}" for line in inside]
-    return claims, lines
+    return {**claims, "bundle": asdict(bundle.claim)}, [*lines, *words.bundle_in_words(bundle)]
 
 
 def _fingerprint(data: bytes) -> Shown:
-    saved = hzf.parse_fingerprint(data)
+    from huref_zk.comparison.saved import parse_fingerprint
+
+    saved = parse_fingerprint(data)
     claims = {
         "name": saved.name,
         "model": saved.facts,
@@ -95,30 +102,8 @@ def _fingerprint(data: bytes) -> Shown:
     return claims, words.fingerprint_in_words(saved)
 
 
-def _opening(data: bytes) -> Shown:
-    opening = hzo.parse_opening(data)
-    _, root = next(roots(opening))
-    assert root is not None  # the file's format gives every path its length
-    claims = {
-        "commitment": opening.descriptor,
-        "root_of_first_row": f"{root:064x}",
-        "rows": [name(place) for place in opening.places],
-    }
-    return claims, words.opening_in_words(opening, root)
-
-
-def _audit(data: bytes) -> Shown:
-    audit, commitment = hza.parse_audit(data)
-    claims, lines = _committed(commitment)
-    claims |= {"audit": audit.header, "prompt_ids": list(audit.ids)}
-    return claims, [*lines, *words.audit_in_words(audit)]
-
-
-KINDS = (
-    Kind("commitment", hzc.MAGIC, hzc.MAX_BYTES, _commitment),
-    Kind("proof bundle", hzp.MAGIC, hzp.MAX_BYTES, _bundle),
-    Kind("proof of similarity", hzs.MAGIC, hzs.MAX_BYTES, _pair),
-    Kind("saved fingerprint", hzf.MAGIC, hzf.MAX_BYTES, _fingerprint),
-    Kind("opening of rows", hzo.MAGIC, hzo.MAX_BYTES, _opening),
-    Kind("inference audit", hza.MAGIC, hza.MAX_BYTES, _audit),
-)
+_SHOW: dict[Format, Callable[[bytes], Shown]] = {
+    formats.COMMITMENT: _commitment,
+    formats.BUNDLE: _bundle,
+    formats.FINGERPRINT: _fingerprint,
+}

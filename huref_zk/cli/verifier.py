@@ -4,86 +4,131 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from huref_zk.cli.common import Output, layers_option, seed_option, with_output
-from huref_zk.cli.owner import keys_option, trust_option
-from huref_zk.cli.similarity import bounds_options, verify_pair
+from huref_zk.cli.common import Output, with_output
+from huref_zk.cli.options import (
+    bounds_options,
+    commitment_option,
+    generator_option,
+    nonce_option,
+    policy_options,
+    prompt_options,
+    sample_option,
+    setup_options,
+)
+from huref_zk.cli.outputs import IN
 from huref_zk.errors import InputError
+
+if TYPE_CHECKING:
+    from huref_zk.proofs.kernel import Policy, Setup
+
+# What belongs to one kind of file only, by the parameter's name.
+_OPTIONS = {
+    "BUNDLE": ("image", "generator"),
+    "SIMILARITY": ("at_least", "at_most"),
+    "OPENING": ("sample", "nonce"),
+    "AUDIT": ("prompt", "prompt_ids", "positions", "all_positions", "nonce"),
+}
+
+
+def _list_steps(ctx: click.Context, param: click.Parameter, kind: str | None) -> None:
+    from huref_zk.proofs.kernel import STEPS
+
+    if kind is None:
+        return
+    steps = [
+        {"step": number, "name": name, "holds": holds}
+        for number, (name, holds) in enumerate(STEPS[kind])
+    ]
+    lines = [f"{s['step']} {s['name']}: {s['holds']}" for s in steps]
+    Output(bool(ctx.meta.get("json")), False).result({"kind": kind, "steps": steps}, lines)
+    ctx.exit()
 
 
 @click.command()
-@click.argument("bundle", type=click.Path(path_type=Path))
-@click.option(
-    "--commitment",
-    "expected",
-    required=True,
+@click.argument("file", type=IN)
+@commitment_option(
     multiple=True,
-    metavar="FILE_OR_ROOT",
+    required=True,
     help="What you trust: the owner's commitment.hzc, or its root. Twice for a .hzs file.",
 )
-@click.option("--image", type=click.Path(path_type=Path), help="The picture (PNG) of a .hzp file.")
-@click.option("--generator", type=click.Path(path_type=Path), help="A StyleGAN2 generator file.")
-@click.option(
-    "--allow-test-setup", is_flag=True, help="Accept a proof under the insecure test SRS."
-)
-@layers_option("Demand these layers, for example 28,29.")
-@click.option("--tokens-digest", help="Demand these token ids, by SHA-256.")
+@click.option("--image", type=IN, help="The published picture (PNG) that a .hzp file is to prove.")
+@generator_option
 @bounds_options
-@seed_option
-@keys_option
-@trust_option
+@sample_option
+@nonce_option()
+@prompt_options
+@policy_options
+@setup_options
+@click.option(
+    "--steps",
+    type=click.Choice(("picture", "similarity", "opening", "inference")),
+    is_eager=True,
+    expose_value=False,
+    callback=_list_steps,
+    help="Only list the steps of this kind of verification.",
+)
 @with_output
 def verify(
     output: Output,
-    bundle: Path,
+    file: Path,
     expected: tuple[str, ...],
+    policy: Policy,
+    setup: Setup,
+    **demands: Any,
+) -> None:
+    """Verify FILE, whatever it is. Exit code 1 if it does not hold.
+
+    FILE is the proof of a picture (.hzp), a proof of similarity of two models (.hzs), an opening of
+    rows (.hzo) or an audit of an inference (.hza). The program looks at its first bytes, not at its
+    name.
+    """
+    from huref_zk.files import formats
+    from huref_zk.files.container import read_start
+
+    if not file.exists():
+        raise InputError(f"{file} is missing")
+    kind = formats.format_of(read_start(file, 8))
+    known = next((name for name in _OPTIONS if getattr(formats, name) is kind), None)
+    if known is None:
+        raise InputError(f"{file}: there is nothing to verify in a {kind.name}")
+    for name, value in demands.items():
+        if name not in _OPTIONS[known] and value not in (None, False):
+            raise InputError(f"--{name.replace('_', '-')} says nothing about a {kind.name}")
+    given = {name: demands[name] for name in _OPTIONS[known]}
+    count = 2 if known == "SIMILARITY" else 1
+    if len(expected) != count:
+        times = "twice, in the file's order" if count == 2 else "once"
+        raise InputError(f"a {kind.name} needs --commitment {times}")
+    _HANDLERS[known](output, file, expected, policy, setup, **given)
+
+
+def _verify_picture(
+    output: Output,
+    file: Path,
+    expected: tuple[str, ...],
+    policy: Policy,
+    setup: Setup,
     image: Path | None,
     generator: Path | None,
-    allow_test_setup: bool,
-    layers: tuple[int, ...] | None,
-    tokens_digest: str | None,
-    at_least: float | None,
-    at_most: float | None,
-    seed: bytes,
-    cache: Path,
-    trusted: tuple[str, ...],
 ) -> None:
-    """Check that a picture is the fingerprint of a committed model. Exit code 1 if it is not.
+    from huref_zk.cli.verdicts import about, heard, show
+    from huref_zk.proofs.picture.verify import verify_file
 
-    Or, given a .hzs file, how similar two committed models are.
-    """
-    from huref_zk.proofs.picture.verify import Policy, verify_file
-    from huref_zk.proofs.similarity.file import is_pair_file
+    report = verify_file(file, expected[0], setup, policy, image, generator, heard(output))
+    drawn = report.facts["image"]["digest"]
+    headline = (
+        f"the proof holds; its vector draws a picture of digest {drawn} (none was given to compare)"
+        if image is None
+        else f"{image} is the picture of what is committed to under the expected root"
+    )
+    show(output, report, headline, about(report.facts))
 
-    policy = Policy(seed, allow_test_setup, layers, tokens_digest, trusted)
-    if is_pair_file(bundle):
-        if image or generator:
-            raise InputError("a proof of similarity has no picture")
-        return verify_pair(output, bundle, expected, policy, at_least, at_most, cache)
-    if image is None:
-        raise click.UsageError("Missing option '--image'.")
-    if len(expected) != 1 or at_least is not None or at_most is not None:
-        raise InputError(f"{bundle} is no proof of similarity: one --commitment, and no bounds")
-    report = verify_file(
-        bundle,
-        expected[0],
-        image,
-        policy,
-        cache,
-        generator,
-        heard=lambda step: output.say(f"  {step.number} {step.name}: {step.detail}"),
-    )
-    steps = [{"step": s.number, "name": s.name, "detail": s.detail} for s in report.steps]
-    note = ["NOTE: it was made under the TEST setup: anybody could have made it"]
-    output.result(
-        {"valid": True, "test_setup": report.test_setup, "steps": steps},
-        [
-            "VALID: the picture is the fingerprint of the committed model",
-            *(note if report.test_setup else []),
-        ],
-    )
+
+_HANDLERS = {"BUNDLE": _verify_picture}
 
 
 @click.command()
@@ -95,17 +140,19 @@ def challenge(output: Output) -> None:
     can tune weights that are already committed against a seed that is drawn afterwards.
     """
     seed = os.urandom(32).hex()
+    if output.quiet and not output.json:
+        click.echo(seed)  # it is the result, and all that there is to say
     output.result({"seed": seed}, [seed])
 
 
 @click.command()
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=IN)
 @with_output
 def inspect(output: Output, file: Path) -> None:
     """Show what a file claims, without judging it.
 
-    FILE is a commitment (.hzc), a proof (.hzp, .hzs), a saved fingerprint (.hzf), an opening (.hzo)
-    or an inference audit (.hza).
+    FILE is a commitment (.hzc), a proof (.hzp, .hzs), an opening (.hzo), an audit (.hza), a saved
+    fingerprint (.hzf) or an owner's witness (.hzw), of which only the descriptor is shown.
     """
     from huref_zk.cli.shown import describe
 
