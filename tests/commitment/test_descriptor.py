@@ -232,4 +232,6 @@ def test_descriptors_that_differ_have_different_bytes(owner):
         ]
     ]
     different = {d.to_bytes() for d in others if d != good}
-    assert len(different) == len([d for d in others if d != good]) and good.to_bytes() not in different
+    assert (
+        len(different) == len([d for d in others if d != good]) and good.to_bytes() not in different
+    )

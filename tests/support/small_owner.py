@@ -1,4 +1,4 @@
-"""Owners of random models, far too small for the circuit: K = 64 tokens, hidden size 6, 2^8 rows."""
+"""Owners of random models, far too small for the circuit: 64 tokens, hidden size 6, 2^8 rows."""
 
 from __future__ import annotations
 
