@@ -104,7 +104,8 @@ class SafetensorsFolder(Model):
 
         def pieces() -> Iterator[bytes]:
             for start in range(0, shape[0], step):
-                yield np.ascontiguousarray(piece[start : start + step]).tobytes()
+                stop = min(start + step, shape[0])
+                yield np.ascontiguousarray(piece[start:stop]).tobytes()
 
         return piece.get_dtype(), pieces()
 
