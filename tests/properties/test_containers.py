@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 from huref_zk.errors import InputError
 from huref_zk.files.container import (
     MAX_DEPTH,
+    Format,
     canonical_json,
-    pack_container,
+    pack,
     parse_canonical_json,
-    read_container,
+    unpack,
 )
 
-MAGIC = b"HUREFANY"
 leaf = st.integers(-(2**63) + 1, 2**63 - 1) | st.text(max_size=8)
 value = st.recursive(
     leaf, lambda v: st.lists(v, max_size=3) | st.dictionaries(st.text(max_size=4), v, max_size=3)
@@ -31,17 +31,40 @@ def depth(v) -> int:
     return 1 + max(map(depth, inner)) if inner else 0
 
 
+def fmt(count: int) -> Format:
+    return Format("file", ".any", b"HUREFZX", tuple(f"s{i}" for i in range(count)), 1 << 20)
+
+
 @settings(max_examples=150, deadline=None)
 @given(header.filter(lambda h: depth(h) <= MAX_DEPTH), sections)
 def test_round_trip(said, parts):
-    data = pack_container(MAGIC, said, parts)
-    lengths = list(map(len, parts))
-    read, found = read_container(data, MAGIC, lambda h: lengths)
-    assert (read, found) == (said, parts)
-    assert pack_container(MAGIC, read, found) == data
+    kind = fmt(len(parts))
+    data = pack(kind, said, parts)
+    read, found = unpack(kind, data)
+    assert (read, list(found)) == (said, parts)
+    assert pack(kind, read, found) == data
+    for other in (fmt(len(parts) + 1), *([fmt(len(parts) - 1)] if parts else [])):
+        with pytest.raises(InputError):
+            unpack(other, data)
     for wrong in (data[:-1], data + b"\0"):
         with pytest.raises(InputError):
-            read_container(wrong, MAGIC, lambda h: lengths)
+            unpack(kind, wrong)
+
+
+@settings(max_examples=200, deadline=None)
+@given(sections, st.data())
+def test_changed_bytes_are_another_file_or_none(parts, draw):
+    """One byte changed anywhere: refused, or read as something else."""
+    kind = fmt(len(parts))
+    data = bytearray(pack(kind, {"a": 1}, parts))
+    place = draw.draw(st.integers(0, len(data) - 1))
+    data[place] ^= draw.draw(st.integers(1, 255))
+    try:
+        read, found = unpack(kind, bytes(data))
+    except InputError:
+        return
+    assert (read, list(found)) != ({"a": 1}, parts)
+    assert pack(kind, read, found) == bytes(data)
 
 
 @settings(max_examples=150, deadline=None)
