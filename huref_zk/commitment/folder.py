@@ -24,7 +24,9 @@ from huref_zk.commitment.witness import Witness, make_witness, read_witness, wri
 from huref_zk.errors import InputError
 from huref_zk.invariants.audited import audited_matrices
 from huref_zk.invariants.prepare import checkpoint_digest, facts_of, prepare, read_token_file
+from huref_zk.invariants.tokens import TOKENS, choose_tokens
 from huref_zk.models.families import family_for
+from huref_zk.models.layers import dimensions
 from huref_zk.models.load import open_model
 from huref_zk.models.model import Model
 from huref_zk.srs.file import Srs
@@ -165,37 +167,45 @@ def _witness(
 def _earlier(request: Request, folder: Path, say: Stage) -> Witness:
     """The witness that an interrupted call left. InputError if it is not of this request."""
     witness = read_witness(folder / WITNESS)
+    model = request.open()
     progress = _named(say, "digest of the checkpoint")
-    digest = checkpoint_digest(request.open(), witness.checkpoint_salt, progress).hex()
-    differing = _differences(request, witness.descriptor)
+    digest = checkpoint_digest(model, witness.checkpoint_salt, progress).hex()
     if digest != witness.descriptor.checkpoint:
-        differing.insert(0, "the model")
+        differing = ["model"]
+    else:
+        differing = _differences(request, model, witness.descriptor)
     if differing:
         raise InputError(
-            f"{folder} holds the beginnings of another commitment ({', '.join(differing)} "
-            "differ); name another folder, or --force begins anew"
+            f"{folder} holds the beginnings of another commitment (it differs in "
+            f"{', '.join(differing)}); name another folder, or --force begins anew"
         )
     return witness
 
 
-def _differences(request: Request, d: Descriptor) -> list[str]:
-    """In what a request and the descriptor of a begun commitment differ, as far as the request
-    tells before the model is read."""
+def _differences(request: Request, model: Model, d: Descriptor) -> list[str]:
+    """In what a request for ``model`` and the descriptor of a begun commitment differ."""
     choice = request.choice
-    wanted: dict[str, tuple[Any, Any]] = {
-        "recipe": (choice.get("recipe", d.recipe), d.recipe),
-        "layers": (choice.get("layers") or d.layers, d.layers),
+    dims = dimensions(model, family_for(model, request.reading.get("map_file")))
+    recipe, layers = choice.get("recipe", "whole"), choice.get("layers")
+    if layers is None:  # by themselves the other recipes take the last two that do anything
+        layers = tuple(range(dims.layers)) if recipe == "whole" else d.layers
+    given = None if choice.get("tokens") is None else read_token_file(choice["tokens"])
+    ids, _ = choose_tokens(
+        model,
+        dims.vocab,
+        choice.get("count", TOKENS),
+        choice=choice.get("token_choice", "common"),
+        token_ids=given,
+    )
+    pairs = {
+        "recipe": (recipe, d.recipe),
+        "layers": (tuple(layers), d.layers),
+        "tokens": (token_digest(ids), d.tokens.digest),
         "audited layers": (request.audit_layers, tuple(part.layer for part in d.audited)),
         "audited output": (request.audit_output, d.output),
-        "public": (request.public, d.public),
+        "secrecy": (request.public, d.public),
     }
-    if choice.get("tokens") is not None:
-        digest = token_digest(read_token_file(Path(choice["tokens"])))
-        wanted["tokens"] = (("given", digest), (d.tokens.choice, d.tokens.digest))
-    else:
-        asked = (choice.get("token_choice", "common"), choice.get("count", d.tokens.count))
-        wanted["tokens"] = (asked, (d.tokens.choice, d.tokens.count))
-    return [name for name, (asked, found) in wanted.items() if asked != found]
+    return [name for name, (asked, found) in pairs.items() if asked != found]
 
 
 def _named(say: Stage, what: str) -> Callable[[int, int], None]:
