@@ -18,6 +18,7 @@ from pathlib import Path
 from huref_zk.curve import bn254
 from huref_zk.curve.bn254 import Point
 from huref_zk.errors import InputError
+from huref_zk.files.writing import cannot_write
 
 LABEL = 32
 _POINT = 64
@@ -28,7 +29,7 @@ class Journal:
     """Finished blocks, on disk. Nothing in it is secret.
 
     label: 32 bytes; a journal of another label is begun anew. done: points by matrix and first row.
-    InputError when the file cannot be read or written.
+    InputError where the file cannot be read or written, EnvironmentLacks where there is no room.
     """
 
     def __init__(self, path: Path, label: bytes):
@@ -47,7 +48,7 @@ class Journal:
             if position < len(data):
                 os.truncate(path, position)
         except OSError as error:
-            raise InputError(f"cannot use the journal {path}: {error.strerror}") from error
+            raise cannot_write(path, error) from error
 
     def add(self, name: str, start: int, points: Sequence[Point]) -> None:
         """Keep the points of the rows from ``start`` on."""
@@ -58,7 +59,7 @@ class Journal:
             with open(self.path, "ab") as file:
                 file.write(record + _check(record))
         except OSError as error:
-            raise InputError(f"cannot write {self.path}: {error.strerror}") from error
+            raise cannot_write(self.path, error) from error
 
     def remove(self) -> None:
         """The commitment is complete."""

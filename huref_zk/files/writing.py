@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from huref_zk.errors import EnvironmentLacks, InputError
+from huref_zk.errors import EnvironmentLacks, HurefError, InputError
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
@@ -31,8 +31,14 @@ def write_atomically(path: str | os.PathLike[str], data: bytes, mode: int = 0o64
             os.unlink(temporary)
             raise
     except OSError as error:
-        kind = EnvironmentLacks if error.errno in _NO_ROOM else InputError
-        raise kind(f"cannot write {path}: {error.strerror}") from error
+        raise cannot_write(path, error) from error
+
+
+def cannot_write(path: str | os.PathLike[str], error: OSError) -> HurefError:
+    """What to raise for a file that could not be written: EnvironmentLacks where there is no room,
+    InputError where it is not allowed or possible."""
+    kind = EnvironmentLacks if error.errno in _NO_ROOM else InputError
+    return kind(f"cannot write {path}: {error.strerror}")
 
 
 def write_together(files: Mapping[Path, bytes]) -> None:

@@ -258,7 +258,7 @@ def test_a_public_models_journal_is_of_its_integers(public, srs, tmp_path, block
 
 def test_a_journal_that_cannot_be_written(owner, srs, tmp_path):
     (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(InputError, match="cannot use the journal"):
+    with pytest.raises(InputError, match="cannot write"):
         commit(owner.witness, SECRET, srs, 1, journal=tmp_path / "file" / "journal")
 
 
