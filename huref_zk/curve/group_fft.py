@@ -9,50 +9,52 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from huref_zk.curve import bn254
-from huref_zk.curve.bn254 import Point, R
-from huref_zk.curve.domain import root_of_unity
+from huref_zk.curve.field import Q, R, powers, root_of_unity
+from huref_zk.curve.group import (
+    BETA,
+    Pair,
+    Point,
+    lowered,
+    negate,
+    raised,
+    split,
+    sum_groups,
+    sums,
+)
 
 Progress = Callable[[int, int], None]
 
 _CHUNK = 1024  # points multiplied at once: enough to share inversions, little memory
 
 
-def lagrange_points(powers: Sequence[Point], progress: Progress | None = None) -> list[Point]:
+def lagrange_points(taus: Sequence[Point], progress: Progress | None = None) -> list[Point]:
     """The n = 2^k Lagrange points of n powers ``tau^j G``, in halo2's order.
 
     `progress` hears (points multiplied, points to multiply). ValueError unless n is a power of two.
     """
-    n = len(powers)
+    n = len(taus)
     if n < 2 or n & (n - 1):
         raise ValueError("the number of powers must be a power of two, at least 2")
     k = n.bit_length() - 1
     root = pow(root_of_unity(k), -1, R)
     total, done = (k - 1) * n // 2 + n, 0
-    values = list(powers)
+    values = list(taus)
     size = n
     while size > 1:
         half = size // 2
-        twiddles = _geometric(pow(root, n // size, R), half)
+        twiddles = powers(pow(root, n // size, R), half)
         lows = [i + j for i in range(0, n, size) for j in range(half)]
-        sums = bn254.sum_groups([[values[i], values[i + half]] for i in lows])
-        differences = bn254.sum_groups([[values[i], bn254.negate(values[i + half])] for i in lows])
+        lower = sum_groups([[values[i], values[i + half]] for i in lows])
+        differences = sum_groups([[values[i], negate(values[i + half])] for i in lows])
         if half > 1:  # the last round's only factor is one
             scalars = twiddles * (n // size)
             differences = _multiples(differences, scalars, done, total, progress)
             done += len(differences)
-        for i, low, high in zip(lows, sums, differences, strict=True):
+        for i, low, high in zip(lows, lower, differences, strict=True):
             values[i], values[i + half] = low, high
         size = half
     values = [values[_reversed(i, k)] for i in range(n)]
     return _multiples(values, [pow(n, -1, R)] * n, done, total, progress)
-
-
-def _geometric(base: int, count: int) -> list[int]:
-    powers = [1]
-    while len(powers) < count:
-        powers.append(powers[-1] * base % R)
-    return powers
 
 
 def _reversed(index: int, bits: int) -> int:
@@ -77,23 +79,23 @@ def multiply_each(points: Sequence[Point], scalars: Sequence[int]) -> list[Point
     ladder, whose table {P, Q, P + Q} (P, Q: the signed point and its image) is made once.
     """
     lows, highs = [], []
-    firsts: list[Point] = []
-    seconds: list[Point] = []
+    firsts: list[Pair | None] = []
+    seconds: list[Pair | None] = []
     for point, scalar in zip(points, scalars, strict=True):
-        low, high = bn254.split(scalar % R)
-        image = None if point is None else (bn254.BETA * point[0] % bn254.Q, point[1])
-        firsts.append(point if low >= 0 else bn254.negate(point))
-        seconds.append(image if high >= 0 else bn254.negate(image))
+        low, high = split(scalar % R)
+        image = None if point is None else (BETA * point[0] % Q, point[1])
+        firsts.append(raised(point if low >= 0 else negate(point)))
+        seconds.append(raised(image if high >= 0 else negate(image)))
         lows.append(abs(low))
         highs.append(abs(high))
-    both = bn254.sum_groups([[p, q] for p, q in zip(firsts, seconds, strict=True)])
+    both = sums(zip(firsts, seconds, strict=True))
     tables = [(None, p, q, s) for p, q, s in zip(firsts, seconds, both, strict=True)]
-    totals: list[Point] = [None] * len(tables)
+    totals: list[Pair | None] = [None] * len(tables)
     for bit in reversed(range(max((x.bit_length() for x in (*lows, *highs)), default=0))):
-        totals = bn254.sum_groups([[t, t] for t in totals])
+        totals = sums([t, t] for t in totals)
         terms = [
             table[(a >> bit & 1) + 2 * (b >> bit & 1)]
             for table, a, b in zip(tables, lows, highs, strict=True)
         ]
-        totals = bn254.sum_groups([[t, term] for t, term in zip(totals, terms, strict=True)])
-    return totals
+        totals = sums(zip(totals, terms, strict=True))
+    return [lowered(total) for total in totals]
