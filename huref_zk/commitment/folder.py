@@ -76,6 +76,7 @@ def commit_to_folder(
     """
     say = stage or (lambda *_: None)
     check_folder(folder, public=request.public, force=force)
+    request.open()  # a model that is not there leaves no folder behind
     folder.mkdir(parents=True, exist_ok=True)
     if force:
         for name in (PUBLIC, WITNESS, JOURNAL):
