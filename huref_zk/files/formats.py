@@ -17,9 +17,13 @@ SIMILARITY = Format(
     ("first", "second", "first_projection", "second_projection", "proof"),
     1 << 25,
 )
-OPENING = Format("opening", ".hzo", b"HUREFZO", ("rows", "leaves"), 1 << 29)
+OPENING = Format("opening", ".hzo", b"HUREFZO", ("places", "rows", "leaves"), 1 << 29)
 AUDIT = Format(
-    "inference audit", ".hza", b"HUREFZA", ("commitment", "ids", "claims", "proof"), 1 << 30
+    "inference audit",
+    ".hza",
+    b"HUREFZA",
+    ("commitment", "ids", "tokens", "claims", "proof"),
+    1 << 30,
 )
 FINGERPRINT = Format("saved fingerprint", ".hzf", b"HUREFZF", ("maps", "ids", "texts"), 1 << 28)
 FORMATS = (COMMITMENT, WITNESS, BUNDLE, SIMILARITY, OPENING, AUDIT, FINGERPRINT)

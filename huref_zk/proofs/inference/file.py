@@ -1,110 +1,153 @@
 """An audit and its file, `.hza`.
 
-A container (container.py) with magic b"HUREFZKA". Header fields, all required, no others:
+Header fields, all required, no others:
 
-    format            "huref-zk inference audit 1"
-    nonce             the judge's, 64 lower-case hex digits; it chose the positions
-    prompt            the prompt's text, or "" when it was given as token ids
-    tokens            how many tokens the prompt has
-    positions         how many of them are audited; as many as tokens means all
-    rms_norm_eps      the norms' epsilon, as Python writes the float; not committed
-    rope_theta        the base of the rotary embedding, likewise; "" if it is not plain RoPE
-    scales            {"a": [...], "mid": [...]}: exponents of these activations, one a layer
-    commitment_bytes  length of the first section
+    nonce         the judge's, 64 hex digits; it chose the positions
+    positions     how many are audited; as many as there are tokens means all
+    rms_norm_eps  the norms' epsilon, as Python writes the float; not committed
+    rope_theta    the base of the rotary embedding, likewise; "" if it is not plain RoPE
+    output        "O" or "E": the matrix whose rows give the claimed logits; "" if none does
+    scales        {"a": [...], "mid": [...], "z": [...]}: exponents of these activations, one a
+                  layer; z: one if the output is audited, else none
 
-Sections: the commitment (the whole `.hzc`); the prompt's token ids, 32 bits big-endian each; the
-claims (claims.py), positions rising; the proof of the linear relations (linear.py).
+Sections: the commitment (the whole `.hzc`); the prompt's token ids, then the ids of the K tokens
+that E has rows of, 32 bits big-endian each; the claims (claims.py), positions rising; the proof of
+the linear relations (argument/linear.py, in the order of relations.py).
 """
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
-from huref_zk.commitment import file as hzc
-from huref_zk.commitment.file import Commitment
-from huref_zk.commitment.salts import SALTS
+import numpy as np
+
+from huref_zk.argument.linear import RelationProof, parse_linear, serialise_linear
+from huref_zk.commitment.descriptor import Descriptor
+from huref_zk.commitment.file import Commitment, parse_commitment
 from huref_zk.errors import InputError
-from huref_zk.files.container import pack_container, read_bounded, read_container, write_atomically
+from huref_zk.files.container import canonical_json, pack, read_bounded, unpack
+from huref_zk.files.fields import hex_digits, integer, integers, members, number, one_of
+from huref_zk.files.formats import AUDIT
+from huref_zk.files.writing import write_atomically
 from huref_zk.proofs.inference.claims import (
+    Claims,
+    Extent,
     Geometry,
-    LayerClaims,
-    claims_bytes,
     geometry_of,
     parse_claims,
     serialise_claims,
 )
 from huref_zk.proofs.sampling import draw_distinct
 
-MAGIC = b"HUREFZKA"
-FORMAT = "huref-zk inference audit 1"
 MAX_TOKENS = 4096
-MAX_PROMPT = 8192
-"""Characters of the longest prompt that is given as text."""
-MAX_BYTES = 1 << 30
-_FIELDS = {
-    *("format", "nonce", "prompt", "tokens", "positions", "rms_norm_eps", "rope_theta"),
-    *("scales", "commitment_bytes"),
-}
+"""Of a prompt."""
+MATRICES = ("", "O", "E")
+_FIELDS = ("nonce", "positions", "rms_norm_eps", "rope_theta", "output", "scales")
+
+
+@dataclass(frozen=True)
+class Head:
+    """The header; scales: tuples of exponents by name."""
+
+    nonce: str
+    positions: int
+    rms_norm_eps: str
+    rope_theta: str
+    output: str
+    scales: dict[str, tuple[int, ...]]
+
+    @property
+    def eps(self) -> float:
+        return float(self.rms_norm_eps)
+
+    @property
+    def theta(self) -> float | None:
+        return float(self.rope_theta) if self.rope_theta else None
+
+    def to_json(self) -> dict[str, Any]:
+        """The object that is written."""
+        scales = {name: list(values) for name, values in self.scales.items()}
+        return {**asdict(self), "scales": scales}
+
+    def to_bytes(self) -> bytes:
+        """Canonical JSON: what the challenges bind."""
+        return canonical_json(self.to_json())
 
 
 @dataclass(frozen=True)
 class Audit:
-    """header: as above; commitment: bytes of the `.hzc`; ids: the prompt's token ids; claims: one
-    for each committed layer; proof: the bytes of the linear proof."""
+    """head: the header; commitment: bytes of the `.hzc`; ids: of the prompt; tokens: of E's rows;
+    proof: one part a relation."""
 
-    header: dict[str, Any]
+    head: Head
     commitment: bytes
     ids: tuple[int, ...]
-    claims: tuple[LayerClaims, ...]
-    proof: bytes
-
-    @property
-    def nonce(self) -> bytes:
-        return bytes.fromhex(self.header["nonce"])
-
-    @property
-    def eps(self) -> float:
-        return float(self.header["rms_norm_eps"])
-
-    @property
-    def theta(self) -> float | None:
-        text = self.header["rope_theta"]
-        return float(text) if text else None
+    tokens: tuple[int, ...]
+    claims: Claims
+    proof: tuple[RelationProof, ...]
 
 
-def ids_bytes(ids: tuple[int, ...]) -> bytes:
-    return b"".join(i.to_bytes(4, "big") for i in ids)
+@dataclass(frozen=True)
+class Places:
+    """Which positions are audited, rising; named: for those whose token is one of the K, where
+    layer 0 is audited, (index among the positions, row of E)."""
+
+    positions: tuple[int, ...]
+    named: tuple[tuple[int, int], ...]
 
 
-def choose_positions(root: int, nonce: bytes, ids: tuple[int, ...], count: int) -> list[int]:
+def ids_bytes(ids: Sequence[int]) -> bytes:
+    """32 bits big-endian each."""
+    return np.array(ids, dtype=">u4").tobytes()
+
+
+def parse_ids(data: bytes, limit: int, what: str) -> tuple[int, ...]:
+    """The inverse, for 1 to ``limit`` ids. InputError."""
+    if len(data) % 4 or not 4 <= len(data) <= 4 * limit:
+        raise InputError(f"the audit's {what} must be 1 to {limit} token ids")
+    return tuple(np.frombuffer(data, dtype=">u4").tolist())
+
+
+def places_of(
+    root: int, geometry: Geometry, head: Head, ids: Sequence[int], tokens: Sequence[int]
+) -> Places:
+    """The positions that the nonce chooses for this commitment and prompt."""
+    positions = choose_positions(root, bytes.fromhex(head.nonce), ids, head.positions)
+    row_of = {token: row for row, token in enumerate(tokens)} if 0 in geometry.layers else {}
+    named = [(i, row_of[ids[p]]) for i, p in enumerate(positions) if ids[p] in row_of]
+    return Places(tuple(positions), tuple(named))
+
+
+def choose_positions(root: int, nonce: bytes, ids: Sequence[int], count: int) -> list[int]:
     """The ``count`` positions in the prompt that the nonce chooses for this commitment, rising."""
     material = [root.to_bytes(32, "big"), nonce, ids_bytes(ids), count.to_bytes(4, "big")]
-    return draw_distinct(b"huref-zk audit positions 1", material, len(ids), count)
+    return draw_distinct(b"huref-zk audit positions 2", material, len(ids), count)
 
 
-def response_length(geometry: Geometry) -> int:
-    """Entries of a committed row of U or V, salts included."""
-    return geometry.length + SALTS
-
-
-def relation_count(geometry: Geometry) -> int:
-    """Three kinds of inputs a layer, and one relation for all outputs (linear.py)."""
-    return 3 * len(geometry.layers) + 1
-
-
-def proof_bytes(geometry: Geometry) -> int:
-    """Length of the linear proof: two elements and one response a relation."""
-    return 32 * relation_count(geometry) * (2 + response_length(geometry))
+def relation_matrices(geometry: Geometry, output: str, places: Places) -> list[str]:
+    """The committed matrix that each linear relation of an audit is about (relations.py)."""
+    found = [
+        f"{matrix}{layer}"
+        for layer in geometry.layers
+        for matrix in ("qv", "ko", "up", "ko", "down")
+    ]
+    found += [output] if output else []
+    return found + (["E"] if places.named else [])
 
 
 def serialise_audit(audit: Audit) -> bytes:
     """The bytes of the `.hza` file."""
     sections = [
-        *(audit.commitment, ids_bytes(audit.ids), serialise_claims(audit.claims), audit.proof)
+        audit.commitment,
+        ids_bytes(audit.ids),
+        ids_bytes(audit.tokens),
+        serialise_claims(audit.claims),
+        serialise_linear(audit.proof),
     ]
-    return pack_container(MAGIC, audit.header, sections)
+    return pack(AUDIT, audit.head.to_json(), sections)
 
 
 def write_audit(path: str | os.PathLike[str], audit: Audit) -> None:
@@ -114,78 +157,63 @@ def write_audit(path: str | os.PathLike[str], audit: Audit) -> None:
 
 def read_audit(path: str | os.PathLike[str]) -> tuple[Audit, Commitment]:
     """Read a `.hza` file; see parse_audit."""
-    return parse_audit(read_bounded(path, MAX_BYTES))
+    return parse_audit(read_bounded(path, AUDIT.max_bytes))
 
 
 def parse_audit(data: bytes) -> tuple[Audit, Commitment]:
     """Parse the bytes of a `.hza` file and of the commitment in it, strictly.
 
-    InputError when anything is malformed. Nothing is checked yet but that (check.py).
+    InputError when anything is malformed. Nothing is checked yet but that (verify.py).
     """
-    if len(data) > MAX_BYTES:
-        raise InputError(f"an audit has at most {MAX_BYTES} bytes, not {len(data)}")
-    # The lengths of most sections follow from the commitment, which is a section itself.
-    header, (body,) = read_container(data, MAGIC, lambda h: [_body_length(h, len(data))])
-    size = header["commitment_bytes"]
-    committed = body[:size]
-    commitment = hzc.parse_commitment(committed)
+    header, (committed, ids_data, tokens_data, claims_data, proof_data) = unpack(AUDIT, data)
+    commitment = parse_commitment(committed)
     geometry = geometry_of(commitment.descriptor)
-    _check_scales(header["scales"], len(geometry.layers))
-    tokens, positions = header["tokens"], header["positions"]
-    lengths = [4 * tokens, claims_bytes(geometry, positions), proof_bytes(geometry)]
-    if len(body) != size + sum(lengths):
-        raise InputError(
-            f"the audit has {len(body)} bytes after its header, which implies {size + sum(lengths)}"
-        )
-    parts = []
-    for length in lengths:
-        parts.append(body[size : size + length])
-        size += length
-    ids = tuple(int.from_bytes(parts[0][i : i + 4], "big") for i in range(0, 4 * tokens, 4))
-    claims = parse_claims(parts[1], geometry, positions)
-    return Audit(header, committed, ids, claims, parts[2]), commitment
+    ids = parse_ids(ids_data, MAX_TOKENS, "prompt")
+    tokens = parse_ids(tokens_data, geometry.tokens, "tokens")
+    if len(tokens) != geometry.tokens or len(set(tokens)) != len(tokens):
+        raise InputError(f"the audit must name {geometry.tokens} different tokens")
+    head = parse_head(header, commitment.descriptor, len(ids))
+    places = places_of(commitment.root, geometry, head, ids, tokens)
+    extent = Extent(head.positions, bool(head.output), len(places.named))
+    claims = parse_claims(claims_data, geometry, extent)
+    matrices = relation_matrices(geometry, head.output, places)
+    proof = parse_linear(proof_data, commitment.descriptor, matrices)
+    return Audit(head, committed, ids, tokens, claims, proof), commitment
 
 
-def _body_length(header: dict[str, Any], file_size: int) -> int:
-    """Everything after the header, once the header is known to be in order."""
-    if set(header) != _FIELDS:
-        raise InputError(f"an audit's header must have the fields {', '.join(sorted(_FIELDS))}")
-    if header["format"] != FORMAT:
-        raise InputError(f"this program reads {FORMAT!r}, not {str(header['format'])[:40]!r}")
-    nonce = header["nonce"]
-    if not isinstance(nonce, str) or len(nonce) != 64 or set(nonce) - set("0123456789abcdef"):
-        raise InputError("the audit's nonce must be 64 lower-case hex digits")
-    if not isinstance(header["prompt"], str) or len(header["prompt"]) > MAX_PROMPT:
-        raise InputError(f"the audit's prompt must be a text of at most {MAX_PROMPT} characters")
-    tokens, positions = header["tokens"], header["positions"]
-    for number, name, high in ((tokens, "tokens", MAX_TOKENS), (positions, "positions", tokens)):
-        if type(number) is not int or not 1 <= number <= high:
-            raise InputError(f"the audit's {name} must be an integer from 1 to {high}")
-    _number(header["rms_norm_eps"], "rms_norm_eps", 0, 1)
-    if header["rope_theta"] != "":
-        _number(header["rope_theta"], "rope_theta", 1, 1e12)
-    size = header["commitment_bytes"]
-    if type(size) is not int or not 0 < size <= hzc.MAX_BYTES:
-        raise InputError("the audit's commitment_bytes is out of range")
-    written = len(pack_container(MAGIC, header, []))
-    if file_size - written < size:
-        raise InputError("the file ends inside its commitment")
-    return file_size - written
+def parse_head(header: Any, descriptor: Descriptor, tokens: int) -> Head:
+    """The header, for a prompt of so many tokens. InputError."""
+    what = "the audit's"
+    h = members(header, _FIELDS, f"{what} header")
+    number(h["rms_norm_eps"], f"{what} rms_norm_eps", 0, 1)
+    if h["rope_theta"] != "":
+        number(h["rope_theta"], f"{what} rope_theta", 1, 1e12)
+    output = one_of(h["output"], f"{what} output", MATRICES)
+    if output == "O" and not descriptor.output:
+        raise InputError("the audit is of the output matrix, which is not committed")
+    geometry = geometry_of(descriptor)
+    if output and geometry.depth - 1 not in geometry.layers:
+        raise InputError("the audit is of the output, but the last layer is not audited")
+    layers = len(geometry.layers)
+    counts = {"a": layers, "mid": layers, "z": int(bool(output))}
+    scales = {
+        name: tuple(_exponents(values, f"{what} scales.{name}", counts[name]))
+        for name, values in members(h["scales"], tuple(counts), f"{what} scales").items()
+    }
+    return Head(
+        hex_digits(h["nonce"], f"{what} nonce"),
+        integer(h["positions"], f"{what} positions", 1, tokens),
+        h["rms_norm_eps"],
+        h["rope_theta"],
+        output,
+        scales,
+    )
 
 
-def _number(text: Any, name: str, low: float, high: float) -> None:
-    try:
-        value = float(text) if isinstance(text, str) and len(text) <= 32 else -1.0
-    except ValueError:
-        value = -1.0
-    if not low <= value <= high or repr(value) != text:
-        raise InputError(f"the audit's {name} must be a number from {low} to {high}, as text")
-
-
-def _check_scales(scales: Any, layers: int) -> None:
-    good = isinstance(scales, dict) and set(scales) == {"a", "mid"}
-    for values in scales.values() if good else []:
-        good = good and isinstance(values, list) and len(values) == layers
-        good = good and all(type(e) is int and -64 <= e <= 64 for e in values)
-    if not good:
-        raise InputError("the audit's scales must be exponents from -64 to 64, one a layer")
+def _exponents(values: Any, what: str, count: int) -> tuple[int, ...]:
+    if values == [] and count == 0:
+        return ()
+    found = integers(values, what, max(count, 1), -64, 64)
+    if len(found) != count:
+        raise InputError(f"{what} must hold {count} exponents")
+    return found

@@ -2,189 +2,201 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 
-from huref_zk.commitment.file import Commitment, serialise
+from huref_zk.argument.linear import prove_linear
+from huref_zk.commitment.commit import Owner, check_owner
+from huref_zk.commitment.descriptor import Descriptor, token_digest
+from huref_zk.commitment.file import serialise
 from huref_zk.errors import InputError
-from huref_zk.invariants.canonical import Canonical
-from huref_zk.invariants.prepare import Prepared
-from huref_zk.invariants.quantise import Quantised
 from huref_zk.proofs.inference.claims import (
     X_BITS,
+    Claims,
     Geometry,
     LayerClaims,
+    OutputClaims,
     geometry_of,
     hidden_exponent,
     norm_integers,
+    normalised,
     scaled,
 )
-from huref_zk.proofs.inference.file import FORMAT, Audit, choose_positions
-from huref_zk.proofs.inference.linear import prove_linear, start_transcript
-from huref_zk.proofs.inference.public import Measured, check_public
+from huref_zk.proofs.inference.file import Audit, Head, Places, places_of, serialise_audit
+from huref_zk.proofs.inference.relations import relations, start_transcript
 from huref_zk.proofs.inference.run import Activations, Run
+from huref_zk.proofs.inference.verify import Demand, verify_bytes
+from huref_zk.proofs.kernel import Report, Setup
 from huref_zk.srs.file import Srs
 
-
-@dataclass(frozen=True)
-class Balance:
-    """How one layer's canonical form rescales the model (balance.py), float64: column j of U is a
-    row of Wq times r_a[j], of Wup times r_f[j], and a kv head's values are multiplied by its matrix
-    in X, (kv_heads, head_dim, head_dim)."""
-
-    r_a: np.ndarray
-    X: np.ndarray
-    r_f: np.ndarray
-
-    def values(self, real: np.ndarray) -> np.ndarray:
-        """Values of all query heads, or sums of such, (N, heads * head_dim), times X."""
-        kv_heads, size, _ = self.X.shape
-        grouped = real.astype(np.float64).reshape(len(real), kv_heads, -1, size)
-        return (grouped @ self.X).reshape(len(real), -1)
-
-
-def balances(run: Run, canonical: Canonical, geometry: Geometry) -> list[Balance]:
-    """The balance of each layer, from what the committed columns are and the model's own weights.
-    InputError when these are not of one shape."""
-    return [
-        _balance(full, U.astype(np.float64), geometry)
-        for full, U in zip(run.layers, canonical.U, strict=True)
-    ]
-
-
-def _balance(full: Activations, U: np.ndarray, geometry: Geometry) -> Balance:
-    a, b, f = (U[:, geometry.block(0, term)] for term in "abf")  # within the layer's own matrices
-    d, size = geometry.hidden, geometry.head_dim
-    sizes = (a.shape[1], f.shape[1], (geometry.kv_heads * size, d))
-    if (len(full.norm_q), len(full.norm_up), full.value.shape) != sizes:
-        raise InputError("the model that ran is not the one that was committed to")
-    ratios = [np.linalg.norm(a, axis=0), np.linalg.norm(f, axis=0)]
-    for now, own in zip(ratios, (full.norm_q, full.norm_up), strict=True):
-        np.divide(now, own, out=now, where=own > 0)
-    ratios[0][ratios[0] == 0] = 1.0  # a zero row stays one, whatever it is divided by
-    own_values = full.value.reshape(geometry.kv_heads, size, d)
-    now_values = geometry.by_kv_head(b)[:, :, 0]  # the first copy of each, (d, kv_heads, size)
-    X = [
-        np.linalg.lstsq(own.T, now_values[:, g], rcond=None)[0] for g, own in enumerate(own_values)
-    ]
-    return Balance(ratios[0], np.array(X), ratios[1])
-
-
-def make_claims(
-    run: Run,
-    quantised: Quantised,
-    balance: Sequence[Balance],
-    geometry: Geometry,
-    positions: Sequence[int],
-) -> tuple[tuple[LayerClaims, ...], dict[str, list[int]]]:
-    """(claims of each layer, exponents of a and mid) of a run at ``positions``."""
-    chosen = list(positions)
-    claims = []
-    scales: dict[str, list[int]] = {"a": [], "mid": []}
-    for i, full in enumerate(run.layers):
-        h_in, h_mid, h_out = (h[chosen] for h in (full.h_in, full.h_mid, full.h_out))
-        real_a = balance[i].values(full.a[chosen])
-        real_mid = full.mid[chosen] * balance[i].r_f
-        for name, values in (("a", real_a), ("mid", real_mid)):
-            scales[name].append(hidden_exponent(values))
-        x_att, x_ffn = norm_integers(h_in, run.eps), norm_integers(h_mid, run.eps)
-        a, mid = scaled(real_a, scales["a"][i]), scaled(real_mid, scales["mid"][i])
-        terms = [geometry.block(0, term) for term in "abf"]  # within the layer's own matrices
-        U, V = (side[i].astype(np.int64) for side in (quantised.U, quantised.V))
-        claims.append(
-            LayerClaims(
-                *(h_in, h_mid, h_out, x_att, x_ffn),
-                q=x_att.astype(np.int64) @ U[:, terms[0]],
-                k=x_att.astype(np.int64) @ V[:, terms[0]],
-                v=x_att.astype(np.int64) @ U[:, terms[1]],
-                up=x_ffn.astype(np.int64) @ U[:, terms[2]],
-                a=a,
-                att=a.astype(np.int64) @ V[:, terms[1]].T,
-                mid=mid,
-                ffn=mid.astype(np.int64) @ V[:, terms[2]].T,
-                r_a=balance[i].r_a[None].astype(np.float32),
-            )
-        )
-    return tuple(claims), scales
-
-
-def agreement(
-    run: Run,
-    claims: Sequence[LayerClaims],
-    balance: Sequence[Balance],
-    geometry: Geometry,
-    positions: Sequence[int],
-    scales: dict[str, int],
-) -> dict[str, float]:
-    """Relative error of the claimed q, k, v, up, by norm, against the model's own, balanced as they
-    are: the worst layer.
-
-    scales: the descriptor's. Only the owner can know this; a verifier has the claims alone.
-    """
-    worst: dict[str, float] = {}
-    for i, (full, layer) in enumerate(zip(run.layers, claims, strict=True)):
-        q, k, v, up = (
-            getattr(full, name)[list(positions)].astype(np.float64)
-            for name in ("q", "k", "v", "up")
-        )
-        k, v = (geometry.repeated(x) for x in (k, v))
-        for name, block, true in (
-            ("q", "Ua", q * balance[i].r_a),
-            ("k", "Va", k / balance[i].r_a),
-            ("v", "Ub", balance[i].values(v)),
-            ("up", "Uf", up * balance[i].r_f),
-        ):
-            exponent = X_BITS + scales[f"{block[0]}{i}{block[1]}"]
-            error = np.linalg.norm(getattr(layer, name) * 2.0**-exponent - true)
-            relative = float(error / max(float(np.linalg.norm(true)), 1e-300))
-            worst[name] = max(worst.get(name, 0.0), relative)
-    return worst
+Matrices = Mapping[str, np.ndarray]
 
 
 def make_audit(
+    owner: Owner,
     run: Run,
-    prompt: str | None,
+    tokens: Sequence[int],
     nonce: bytes,
     count: int | None,
-    prepared: Prepared,
-    secret: bytes,
-    commitment: Commitment,
     srs: Srs,
+    cache: Path,
     stage: Callable[[str], None] | None = None,
-) -> tuple[Audit, Measured, dict[str, float]]:
-    """(audit, deviations as the verifier will find them, agreement) for a run on a prompt.
+) -> tuple[Audit, Report, dict[str, float]]:
+    """(audit, the verifier's report, relative errors by field) for a run on a prompt.
 
-    count: how many positions the nonce chooses; None: all. InputError when model, secret and
-    commitment do not belong together; StepFailed when the run is not one of the committed weights.
+    tokens: the K ids that E has rows of; count: how many positions the nonce chooses, None for all;
+    cache: the key folder. InputError when the owner's files do not belong together, StepFailed when
+    the run is not one of the committed weights: a false audit is never made.
     """
     say = stage or (lambda _: None)
-    geometry = geometry_of(commitment.descriptor)
-    if srs.sha256 != commitment.descriptor["srs"]["sha256"]:
-        raise InputError("the commitment was made under another SRS than the one given")
-    total = len(run.ids)
-    positions = choose_positions(commitment.root, nonce, run.ids, count or total)
+    descriptor = owner.descriptor
+    geometry = geometry_of(descriptor)
+    if token_digest(tokens) != descriptor.tokens.digest:
+        raise InputError("these are not the tokens that E has rows of")
+    check_owner(owner, srs)
     say("claims")
-    quantised, balance = prepared.quantised, balances(run, prepared.canonical, geometry)
-    claims, scales = make_claims(run, quantised, balance, geometry, positions)
-    weight_scales = commitment.descriptor["scales"]
-    committed = serialise(commitment)
-    header = {
-        "format": FORMAT,
-        "nonce": nonce.hex(),
-        "prompt": prompt or "",
-        "tokens": total,
-        "positions": len(positions),
-        "rms_norm_eps": repr(run.eps),
-        "rope_theta": "" if run.theta is None else repr(run.theta),
-        "scales": scales,
-        "commitment_bytes": len(committed),
-    }
+    output = output_of(descriptor, geometry, run)
+    head = head_of(run, geometry, nonce, count or len(run.ids), output)
+    places = places_of(owner.commitment.root, geometry, head, run.ids, tokens)
+    claims = make_claims(descriptor, owner.witness.matrices, run, head, places, tokens)
     say("linear proof")
-    transcript = start_transcript(header, commitment, run.ids, claims)
-    proof = prove_linear(quantised, secret, commitment, geometry, claims, transcript, srs)
+    transcript = start_transcript(head, owner.commitment, run.ids, tokens, claims)
+    todo = relations(descriptor, claims, output, places, transcript)
+    proof = prove_linear(owner, todo, transcript, srs)
+    audit = Audit(head, serialise(owner.commitment), run.ids, tuple(tokens), claims, proof)
     say("checking")
-    measured = check_public(geometry, claims, positions, weight_scales, scales, run.eps, run.theta)
-    found = agreement(run, claims, balance, geometry, positions, weight_scales)
-    return Audit(header, committed, run.ids, claims, proof), measured, found
+    report = verify_bytes(
+        serialise_audit(audit),
+        owner.commitment.root_hex,
+        Setup(cache, (srs.sha256,), allow_test=True),
+        Demand(nonce, run.ids, count),
+    )
+    return audit, report, agreement(descriptor, geometry, run, claims, places)
+
+
+def output_of(descriptor: Descriptor, geometry: Geometry, run: Run) -> str:
+    """The matrix whose rows give logits: O where it is committed, E where embeddings are tied, none
+    ("") where neither is so or the last layer is not audited."""
+    if geometry.depth - 1 not in geometry.layers:
+        return ""
+    return "O" if descriptor.output else "E" if run.tied else ""
+
+
+def head_of(run: Run, geometry: Geometry, nonce: bytes, positions: int, output: str) -> Head:
+    """The header for an audit of this run; its exponents fit the largest activations."""
+    scales = {
+        "a": tuple(hidden_exponent(layer.a) for layer in run.layers),
+        "mid": tuple(hidden_exponent(layer.mid) for layer in run.layers),
+        "z": (),
+    }
+    if output:
+        scales["z"] = (hidden_exponent(_last(run, output)),)
+    theta = "" if run.theta is None else repr(run.theta)
+    return Head(nonce.hex(), positions, repr(run.eps), theta, output, scales)
+
+
+def make_claims(
+    descriptor: Descriptor,
+    matrices: Matrices,
+    run: Run,
+    head: Head,
+    places: Places,
+    tokens: Sequence[int],
+) -> Claims:
+    """What a run gives at the audited positions. matrices: the committed integers, by name."""
+    geometry = geometry_of(descriptor)
+    chosen = list(places.positions)
+    layers = tuple(
+        _layer_claims(geometry, matrices, number, full, chosen, run.eps, head, i)
+        for i, (number, full) in enumerate(zip(geometry.layers, run.layers, strict=True))
+    )
+    rows = matrices["E"][[row for _, row in places.named]]
+    output = None
+    if head.output:
+        z = scaled(_last(run, head.output)[chosen], head.scales["z"][0])
+        given = (run.gain, run.norms[list(tokens)])
+        if head.output == "O":
+            given = (np.ones(geometry.hidden), np.ones(geometry.tokens))
+        elif descriptor.recipe == "official":
+            given = (run.gain, np.ones(geometry.tokens))
+        output = OutputClaims(
+            z,
+            z.astype(np.int64) @ matrices[head.output].astype(np.int64).T,
+            *(np.asarray(values, dtype=np.float32)[None] for values in given),
+        )
+    return Claims(layers, output, rows)
+
+
+def _last(run: Run, output: str) -> np.ndarray:
+    """z before rounding, float64 (tokens, d)."""
+    stream = normalised(run.layers[-1].h_out, run.eps)
+    return stream * run.gain if output == "E" else stream
+
+
+def _layer_claims(
+    geometry: Geometry,
+    matrices: Matrices,
+    number: int,
+    full: Activations,
+    chosen: list[int],
+    eps: float,
+    head: Head,
+    index: int,
+) -> LayerClaims:
+    h_in, h_mid, h_out = (h[chosen] for h in (full.h_in, full.h_mid, full.h_out))
+    x_att, x_ffn = norm_integers(h_in, eps), norm_integers(h_mid, eps)
+    a = scaled(full.a[chosen], head.scales["a"][index])
+    mid = scaled(full.mid[chosen], head.scales["mid"][index])
+    return LayerClaims(
+        *(h_in, h_mid, h_out, x_att, x_ffn),
+        **products(geometry, matrices, number, x_att, x_ffn, a, mid),
+        a=a,
+        mid=mid,
+    )
+
+
+def products(
+    geometry: Geometry,
+    matrices: Matrices,
+    number: int,
+    x_att: np.ndarray,
+    x_ffn: np.ndarray,
+    a: np.ndarray,
+    mid: np.ndarray,
+) -> dict[str, np.ndarray]:
+    """q, k, v, up, att, ffn of a layer for integers (N, width) that go in, int64."""
+    qv, ko, up, down = (
+        matrices[f"{name}{number}"].astype(np.int64) for name in ("qv", "ko", "up", "down")
+    )
+    half = geometry.attention
+    # One copy of each kv head: the columns of the first query head that shares it.
+    heads = np.arange(half).reshape(geometry.kv_heads, -1, geometry.head_dim)[:, 0].reshape(-1)
+    x, y = x_att.astype(np.int64), x_ffn.astype(np.int64)
+    return {
+        "q": x @ qv[:, :half],
+        "k": x @ ko[:, heads],
+        "v": x @ qv[:, half + heads],
+        "up": y @ up,
+        "att": a.astype(np.int64) @ ko[:, half:].T,
+        "ffn": mid.astype(np.int64) @ down.T,
+    }
+
+
+def agreement(
+    descriptor: Descriptor, geometry: Geometry, run: Run, claims: Claims, places: Places
+) -> dict[str, float]:
+    """Relative error of the claimed q, k, v, up, by norm, against the model's own: the worst layer.
+
+    Only the owner can know this; a verifier has the claims alone.
+    """
+    worst: dict[str, float] = {}
+    for number, full, layer in zip(geometry.layers, run.layers, claims.layers, strict=True):
+        for name, block in (("q", "qv{}.q"), ("k", "ko{}.k"), ("v", "qv{}.v"), ("up", "up{}")):
+            true = getattr(full, name)[list(places.positions)].astype(np.float64)
+            unit = 2.0**-X_BITS / float(descriptor.scales[block.format(number)])
+            error = float(np.linalg.norm(getattr(layer, name) * unit - true))
+            relative = error / max(float(np.linalg.norm(true)), 1e-300)
+            worst[name] = max(worst.get(name, 0.0), relative)
+    return worst

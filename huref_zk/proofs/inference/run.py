@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -17,9 +18,7 @@ from huref_zk.models.load import EMBEDDED, open_model
 @dataclass(frozen=True)
 class Activations:
     """One layer's, float32 (tokens, width): residual stream before, between and after its blocks;
-    inputs of Wo and Wdown; outputs of Wq, Wk, Wv, Wup. Besides, with the gains of the norms before
-    them: norm_q, norm_up, float64 (width,), the norms of the rows of Wq and Wup; value, Wv itself,
-    float64 (width of the kv heads, d)."""
+    inputs of Wo and Wdown; outputs of Wq, Wk, Wv, Wup."""
 
     h_in: np.ndarray
     h_mid: np.ndarray
@@ -30,20 +29,22 @@ class Activations:
     k: np.ndarray
     v: np.ndarray
     up: np.ndarray
-    norm_q: np.ndarray
-    norm_up: np.ndarray
-    value: np.ndarray
 
 
 @dataclass(frozen=True)
 class Run:
     """ids: the prompt's tokens; eps: of the norms; theta: base of plain RoPE, None for other kinds;
-    layers: the activations of the layers asked for."""
+    layers: the activations of the layers asked for; tied: whether the output matrix is the
+    embedding; gain: the final norm's, float32 (d,); norms: root mean square of every row of the
+    embedding, float64 (vocabulary,)."""
 
     ids: tuple[int, ...]
     eps: float
     theta: float | None
     layers: tuple[Activations, ...]
+    tied: bool
+    gain: np.ndarray
+    norms: np.ndarray
 
 
 def run_model(
@@ -67,8 +68,9 @@ def run_model(
         raise EnvironmentLacks(
             f"running a model needs torch and transformers ({e}); pip install 'huref-zk[train]'"
         ) from e
-    transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
+    quiet: Any = transformers.logging
+    quiet.set_verbosity_error()
+    quiet.disable_progress_bar()
     path = EMBEDDED.get(ref, Path(ref))
     if not os.path.exists(path):
         path = download(ref, revision, allow_pickle)
@@ -88,22 +90,24 @@ def run_model(
     finally:
         for hook in hooks:
             hook.remove()
+    embedding = model.embed_tokens.weight.detach().double()
     return Run(
         tuple(int(i) for i in ids),
         float(model.config.rms_norm_eps),
         _theta(model.config),
-        tuple(
-            Activations(**into, **_weights(layer)) for layer, into in zip(chosen, kept, strict=True)
-        ),
+        tuple(Activations(**into) for into in kept),
+        bool(model.config.tie_word_embeddings),
+        model.norm.weight.detach().numpy().copy(),
+        embedding.square().mean(dim=1).sqrt().numpy(),
     )
 
 
-def _from_folder(folder: Path, allow_pickle: bool):
+def _from_folder(folder: Path, allow_pickle: bool) -> Any:
     """The model without its head, in float32."""
     import torch
     from transformers import AutoModel
 
-    options = {} if allow_pickle else {"use_safetensors": True}
+    options: dict[str, Any] = {} if allow_pickle else {"use_safetensors": True}
     return AutoModel.from_pretrained(
         folder,
         dtype=torch.float32,
@@ -113,13 +117,14 @@ def _from_folder(folder: Path, allow_pickle: bool):
     ).eval()
 
 
-def _from_gguf(path: Path):
+def _from_gguf(path: Path) -> Any:
     """The same from a GGUF file: weights as we read them, so that no further library is needed."""
     import torch
     from transformers import AutoConfig, AutoModel
 
     config = AutoConfig.from_pretrained(path.parent, gguf_file=path.name, local_files_only=True)
-    model = AutoModel.from_config(config, attn_implementation="eager").float().eval()
+    auto: Any = AutoModel
+    model = auto.from_config(config, attn_implementation="eager").float().eval()
     weights = open_model(str(path))
     with torch.no_grad():
         for name, parameter in model.named_parameters():
@@ -128,17 +133,18 @@ def _from_gguf(path: Path):
     return model
 
 
-def _tokenizer(path: Path):
+def _tokenizer(path: Path) -> Any:
     from transformers import AutoTokenizer
 
-    folder, options = (path.parent, {"gguf_file": path.name}) if path.is_file() else (path, {})
+    named: dict[str, Any] = {"gguf_file": path.name} if path.is_file() else {}
+    folder = path.parent if named else path
     try:
-        return AutoTokenizer.from_pretrained(folder, local_files_only=True, **options)
+        return AutoTokenizer.from_pretrained(folder, local_files_only=True, **named)
     except (OSError, ValueError, KeyError) as e:
         raise InputError(f"{path} has no usable tokenizer ({e}); give --prompt-ids") from e
 
 
-def _check(model, ref: str, ids: Sequence[int], layers: Sequence[int]) -> None:
+def _check(model: Any, ref: str, ids: Sequence[int], layers: Sequence[int]) -> None:
     config = model.config
     if config.model_type not in ("llama", "mistral") or config.hidden_act != "silu":
         raise InputError(f"{ref}: only llama and mistral models with silu can be audited")
@@ -155,7 +161,7 @@ def _check(model, ref: str, ids: Sequence[int], layers: Sequence[int]) -> None:
                 raise InputError(f"{ref}: layer {i} has biases, which are not committed")
 
 
-def _theta(config) -> float | None:
+def _theta(config: Any) -> float | None:
     rope = getattr(config, "rope_parameters", None) or getattr(config, "rope_scaling", None) or {}
     if rope.get("rope_type", rope.get("type", "default")) != "default":
         return None
@@ -163,34 +169,20 @@ def _theta(config) -> float | None:
     return None if theta is None else float(theta)
 
 
-def _weights(layer) -> dict[str, np.ndarray]:
-    """norm_q, norm_up, value of Activations."""
-
-    def product(linear, norm):
-        return linear.weight.detach().double() * norm.weight.detach().double()
-
-    attention = layer.self_attn
-    return {
-        "norm_q": product(attention.q_proj, layer.input_layernorm).norm(dim=1).numpy(),
-        "norm_up": product(layer.mlp.up_proj, layer.post_attention_layernorm).norm(dim=1).numpy(),
-        "value": product(attention.v_proj, layer.input_layernorm).numpy(),
-    }
-
-
-def _watch(layer, into: dict[str, np.ndarray]) -> list:
+def _watch(layer: Any, into: dict[str, np.ndarray]) -> list[Any]:
     """Hooks on one decoder layer that put its activations into ``into``."""
 
-    def keep(name: str, value) -> None:
+    def keep(name: str, value: Any) -> None:
         value = value[0] if isinstance(value, tuple) else value
         into[name] = value.detach().reshape(-1, value.shape[-1]).numpy().copy()
 
-    def before(module, name: str):
-        def hook(_module, args, kwargs):
+    def before(module: Any, name: str) -> Any:
+        def hook(_module: Any, args: Any, kwargs: Any) -> None:
             keep(name, args[0] if args else kwargs["hidden_states"])
 
         return module.register_forward_pre_hook(hook, with_kwargs=True)
 
-    def after(module, name: str):
+    def after(module: Any, name: str) -> Any:
         return module.register_forward_hook(lambda _module, _args, out: keep(name, out))
 
     attention, ffn = layer.self_attn, layer.mlp

@@ -1,122 +1,169 @@
-"""The verifier's side of an audit. Numbered steps, each with its own error:
-
-    0 parse     bounded sizes, finite floats, bounded integers, points on the curve
-    1 root      the commitment in the file is the expected one
-    2 SRS       a ceremony's, one the caller names, or the test setup if the caller allows it
-    3 demand    nonce, prompt and number of positions are the ones that the caller asked for
-    4 linear    q, k, v, up and both blocks' outputs are what the committed weights give
-    5 public    norms, residual stream, activation, attention (public.py)
+"""The verifier of inference audits. Its steps are those of kernel.STEPS["inference"].
 
 Imports neither torch nor transformers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from huref_zk.argument.linear import verify_linear
+from huref_zk.commitment.descriptor import token_digest
 from huref_zk.commitment.file import Commitment
-from huref_zk.errors import InputError, StepFailed
+from huref_zk.errors import EnvironmentLacks, InputError
+from huref_zk.files.formats import AUDIT
 from huref_zk.proofs.inference.claims import geometry_of
-from huref_zk.proofs.inference.file import Audit, choose_positions, read_audit
-from huref_zk.proofs.inference.linear import start_transcript, verify_linear
-from huref_zk.proofs.inference.public import Measured, check_public
-from huref_zk.proofs.opening.verify import Heard
-from huref_zk.proofs.setup import trusted_srs
+from huref_zk.proofs.inference.file import Audit, Places, parse_audit, places_of
+from huref_zk.proofs.inference.logits import Served, Spoken, check_output
+from huref_zk.proofs.inference.public import Measured, check_public, describe
+from huref_zk.proofs.inference.relations import relations, start_transcript
+from huref_zk.proofs.kernel import (
+    Report,
+    Setup,
+    Step,
+    check_srs,
+    expected_root,
+    read_claim,
+    refuse_unless,
+)
+from huref_zk.proofs.kernel import describe as describe_commitment
+from huref_zk.srs.file import Srs
 
 
 @dataclass(frozen=True)
 class Demand:
-    """What the verifier asked the owner for. nonce: 32 bytes; prompt or ids: one of them;
-    positions: how many at least, None for all of the prompt's."""
+    """What the verifier asked the owner for. nonce: 32 bytes; ids: the prompt's token ids, None for
+    any prompt; positions: how many at least, None for all of the prompt's; served: what a service
+    said, if it is to be compared."""
 
     nonce: bytes
-    prompt: str | None
     ids: Sequence[int] | None
     positions: int | None
+    served: Served | None = None
 
 
-def check_audit_file(
+def verify_file(
     path: Path,
-    root_hex: str,
+    expected: str | Path,
+    setup: Setup,
     demand: Demand,
-    cache: Path,
-    allow_test: bool = False,
-    heard: Heard | None = None,
-    trusted: Collection[str] = (),
-) -> tuple[Audit, Measured]:
-    """Run all steps on the file at ``path``; root_hex: the trusted root, 64 hex digits; trusted:
-    SHA-256, hex, of SRS files that the caller trusts besides the ceremony's.
+    heard: Callable[[Step], None] | None = None,
+) -> Report:
+    """Verify a `.hza` file against ``expected``: a commitment file, or a root as 64 hex digits.
 
-    Raises StepFailed, EnvironmentLacks when the SRS is not at hand, InputError when there is no
-    such file.
+    Raises StepFailed (a claim that is false or malformed), InputError (unreadable arguments),
+    EnvironmentLacks (the SRS is not at hand).
     """
-    if not path.is_file():  # a wrong argument, not a false claim
-        raise InputError(f"{path} is not a file")
-    try:
-        audit, commitment = read_audit(path)
-    except InputError as e:
-        raise StepFailed(0, f"{path}: {e}") from e
-    measured = check_audit(audit, commitment, root_hex, demand, cache, allow_test, heard, trusted)
-    return audit, measured
+    root = expected_root(expected)
+    data = read_claim(path, AUDIT)
+    return verify_bytes(data, root, setup, demand, Report("inference", heard=heard))
 
 
-def check_audit(
-    audit: Audit,
-    commitment: Commitment,
-    root_hex: str,
-    demand: Demand,
-    cache: Path,
-    allow_test: bool = False,
-    heard: Heard | None = None,
-    trusted: Collection[str] = (),
-) -> Measured:
-    """Steps 1 to 5 on a parsed audit and its commitment; see check_audit_file."""
-    say = heard or (lambda *_: None)
-    say(0, "parse", f"{len(audit.ids)} tokens, well formed")
-    if commitment.root_hex != root_hex:
-        raise StepFailed(1, "the audit's commitment does not have the expected root")
-    say(1, "root", root_hex)
-    srs = trusted_srs(commitment.descriptor, cache, allow_test, trusted)
-    say(2, "SRS", f"{srs.kind} setup {srs.sha256[:16]}, 2^{srs.k} rows")
-    _check_demand(audit, demand)
-    count = audit.header["positions"]
-    positions = choose_positions(commitment.root, audit.nonce, audit.ids, count)
-    say(3, "demand", f"{count} of {len(audit.ids)} positions, chosen by the nonce")
+def verify_bytes(
+    data: bytes, root: str, setup: Setup, demand: Demand, report: Report | None = None
+) -> Report:
+    """Run all steps on an audit's bytes. See verify_file."""
+    report = report or Report("inference")
+    with report.step("parse") as step:
+        audit, commitment = parse_audit(data)
+        step.established(f"{len(data)} bytes, {len(audit.ids)} tokens, well formed")
+    with report.step("commitment") as step:
+        refuse_unless(
+            commitment.root_hex == root, "the audit's commitment does not have the expected root"
+        )
+        refuse_unless(
+            token_digest(audit.tokens) == commitment.descriptor.tokens.digest,
+            "the audit names other tokens than E has rows of",
+        )
+        step.established(f"root {root}")
+    describe_commitment(report, commitment.descriptor)
+    srs = check_srs(report, commitment.descriptor, setup)
+    places = _demand(audit, commitment, demand, report)
+    _linear(audit, commitment, places, srs, report)
+    with report.step("public") as step:
+        measured = check_public(commitment.descriptor, audit.head, audit.claims, places)
+        spoken = check_output(
+            *(commitment.descriptor, audit.head, audit.claims, places, audit.ids, audit.tokens),
+            demand.served,
+        )
+        report.facts["measured"] = describe(measured)
+        if spoken is not None:
+            report.facts["logits"] = {"matrix": audit.head.output, **asdict(spoken)}
+        step.established(_in_words(measured, spoken))
+    return report
+
+
+def _demand(audit: Audit, commitment: Commitment, demand: Demand, report: Report) -> Places:
+    head = audit.head
     geometry = geometry_of(commitment.descriptor)
-    transcript = start_transcript(audit.header, commitment, audit.ids, audit.claims)
+    with report.step("demand") as step:
+        asked = demand.nonce.hex()
+        refuse_unless(head.nonce == asked, f"made for the nonce {head.nonce}, asked for {asked}")
+        if demand.ids is not None:
+            refuse_unless(
+                tuple(demand.ids) == audit.ids, "made for another prompt: the token ids differ"
+            )
+        wanted = len(audit.ids) if demand.positions is None else demand.positions
+        refuse_unless(
+            head.positions >= wanted,
+            f"{head.positions} positions are audited, asked for {wanted}",
+        )
+        places = places_of(commitment.root, geometry, head, audit.ids, audit.tokens)
+        report.facts["audit"] = {
+            "layers": list(geometry.layers),
+            "tokens": len(audit.ids),
+            "positions": list(places.positions),
+            "prompt_checked": demand.ids is not None,
+        }
+        step.established(f"{head.positions} of {len(audit.ids)} positions, chosen by the nonce")
+    return places
+
+
+def _linear(audit: Audit, commitment: Commitment, places: Places, srs: Srs, report: Report) -> None:
+    with report.step("linear") as step:
+        transcript = start_transcript(audit.head, commitment, audit.ids, audit.tokens, audit.claims)
+        found = relations(
+            commitment.descriptor, audit.claims, audit.head.output, places, transcript
+        )
+        verify_linear(commitment, found, audit.proof, transcript, srs)
+        step.established(f"{len(found)} relations hold between claims and committed weights")
+
+
+def _in_words(measured: Measured, spoken: Spoken | None) -> str:
+    words = [
+        f"norms exact; residual within {measured.residual:.2f} rounding errors; attention "
+        f"recomputed at {measured.attended} places; E's rows met at {measured.named} positions"
+    ]
+    if spoken is not None and spoken.next:
+        words.append(
+            f"the prompt's next tokens cost {spoken.loss:.2f} nats at {spoken.next} positions "
+            f"(chance {spoken.chance:.2f})"
+        )
+    if spoken is not None and spoken.compared:
+        words.append(
+            f"served log-probabilities within {spoken.served:.3f} at {spoken.compared} positions"
+        )
+    return "; ".join(words)
+
+
+def tokenise(prompt: str, tokenizer: Path) -> tuple[int, ...]:
+    """The token ids of a prompt, by a tokenizer.json that the verifier holds.
+
+    EnvironmentLacks without the tokenizers library; InputError for a file that it does not read.
+    """
     try:
-        held = verify_linear(commitment, geometry, audit.claims, audit.proof, transcript, srs)
-    except InputError as e:
-        raise StepFailed(0, str(e)) from e
-    say(4, "linear", f"{held} relations hold between claims and committed weights")
-    measured = check_public(
-        geometry,
-        audit.claims,
-        positions,
-        commitment.descriptor["scales"],
-        audit.header["scales"],
-        audit.eps,
-        audit.theta,
-    )
-    say(
-        5,
-        "public",
-        f"norms exact; residual within {measured.residual:.2f} rounding errors; "
-        f"attention recomputed at {measured.attended} places",
-    )
-    return measured
-
-
-def _check_demand(audit: Audit, demand: Demand) -> None:
-    header = audit.header
-    if audit.nonce != demand.nonce:
-        raise StepFailed(3, f"made for the nonce {header['nonce']}, asked for {demand.nonce.hex()}")
-    if demand.ids is not None and tuple(demand.ids) != audit.ids:
-        raise StepFailed(3, "made for another prompt: the token ids differ")
-    if demand.prompt is not None and demand.prompt != header["prompt"]:
-        raise StepFailed(3, "made for another prompt: the text differs")
-    wanted = len(audit.ids) if demand.positions is None else demand.positions
-    if header["positions"] < wanted:
-        raise StepFailed(3, f"{header['positions']} positions are audited, asked for {wanted}")
+        import tokenizers
+    except ImportError as error:
+        raise EnvironmentLacks(
+            f"a prompt as text needs the tokenizers library ({error}); pip install tokenizers, or "
+            "give --prompt-ids"
+        ) from error
+    if not tokenizer.is_file():
+        raise InputError(f"{tokenizer} is not a file; a tokenizer.json is needed")
+    try:
+        loaded = tokenizers.Tokenizer.from_file(str(tokenizer))
+    except Exception as error:  # what the library raises has no class of its own
+        raise InputError(f"{tokenizer} is no tokenizer that can be read: {error}") from error
+    return tuple(loaded.encode(prompt).ids)
