@@ -3,7 +3,8 @@
     1 tokens      rows of the two embeddings that belong together
     2 sketches    every layer of both, 3 maps of 32 x 32 each; of one also with shuffled tokens
     3 matching    of the layers, in order; its score is what the verdict is about
-    4 exact ICS   over all tokens, for the last two matched layers, in the variants of variants.py
+    4 exact ICS   over all tokens: of the last two matched layers, in the variants of variants.py,
+                  and of the whole models, by the cores that their pictures show
     5 PCS         of the raw parameters of what was matched
     6 verdict     by the nulls of null.py
 
@@ -30,7 +31,7 @@ from huref_zk.comparison.null import Null, fit, judge
 from huref_zk.comparison.parameters import parameter_cosine
 from huref_zk.comparison.saved import Saved, read_fingerprint
 from huref_zk.comparison.tokens import MISSING, common_tokens, ids_in
-from huref_zk.comparison.variants import VARIANTS, exact_ics, sketched_ics
+from huref_zk.comparison.variants import VARIANTS, exact_ics, whole_ics
 from huref_zk.errors import InputError
 from huref_zk.invariants.sketch import PUBLIC_SEED
 from huref_zk.models.load import open_model
@@ -89,15 +90,15 @@ def _of_models(a: Side, b: Side, stage: Stage | None) -> Comparison:
     last = pairs[-EXACT_LAYERS:]
     del left, right
     _tell(stage, "exact ICS", 0, 1)
-    variants = {
-        "matched": _matched(matrix, last),
-        "sketch": _rows(last, sketched_ics(*sides, last)),
-    }
+    variants = {"matched": _matched(matrix, last)}
     for n, variant in enumerate(VARIANTS):
         heard = _part(_of(stage, "exact ICS"), n, len(VARIANTS))
         variants[variant] = _rows(last, exact_ics(*sides, last, variant, heard))
+    whole = whole_ics(*sides, _of(stage, "whole models"))
     pcs = parameter_cosine(*sides, pairs, _of(stage, "parameters"))
-    return _conclude(a, b, len(ids_a), by, matrix, score, pairs, variants, pcs, _null(x, shuffled))
+    return _conclude(
+        a, b, len(ids_a), by, matrix, score, pairs, variants, pcs, _null(x, shuffled), whole
+    )
 
 
 def _with_saved(a: Side, b: Saved, stage: Stage | None) -> Comparison:
@@ -175,6 +176,7 @@ def _conclude(
     variants: dict[str, tuple[LayerIcs, ...]],
     pcs: float | None,
     null: Null | None,
+    whole: tuple[float, float, float] | None = None,
 ) -> Comparison:
     verdict = judge(score, null)
     rearranged = verdict.word == "related" and pcs is not None and pcs < score - REARRANGED
@@ -187,6 +189,7 @@ def _conclude(
         pairs=pairs,
         matrix=matrix,
         variants=variants,
+        whole=whole,
         pcs=pcs,
         rearranged=rearranged,
         shuffled=null,

@@ -9,9 +9,10 @@ import numpy as np
 
 from huref_zk.comparison.null import Null, Verdict
 from huref_zk.comparison.saved import Saved
-from huref_zk.invariants.canonical import Dimensions, dimensions
 from huref_zk.models.families import Family, family_for
+from huref_zk.models.layers import dimensions
 from huref_zk.models.model import Model
+from huref_zk.models.reading import Dimensions
 
 TERM_NAMES = ("qk", "vo", "ffn")
 
@@ -62,9 +63,10 @@ class LayerIcs:
 class Comparison:
     """score: see layers.matched_score; matrix: float64 (n, m, 3), sketched ICS of every two layers;
     variants: ICS of the last two matched layers, "matched" as in the matrix, and of models exact by
-    variant and "sketch", as the published fingerprint (p = 16) has it; pcs: None
-    when it has no meaning; shuffled: the null of shuffled tokens, None without a model to shuffle;
-    tokens: how many, and whether they were found by "text" or "number"."""
+    variant; whole: of models, exact ICS of the cores of all layers, which the published fingerprint
+    shows, by term; pcs: None when it has no meaning; shuffled: the null of shuffled tokens, None
+    without a model to shuffle; tokens: how many, and whether they were found by "text" or "number".
+    """
 
     a: str
     b: str
@@ -74,6 +76,7 @@ class Comparison:
     pairs: tuple[tuple[int, int], ...]
     matrix: np.ndarray
     variants: dict[str, tuple[LayerIcs, ...]]
+    whole: tuple[float, float, float] | None
     pcs: float | None
     rearranged: bool
     shuffled: Null | None
@@ -116,6 +119,7 @@ class Comparison:
                 }
                 for name, rows in self.variants.items()
             },
+            "whole": None if self.whole is None else dict(zip(TERM_NAMES, self.whole, strict=True)),
             "pcs": self.pcs,
             "rearranged": self.rearranged,
             "shuffled": None if self.shuffled is None else asdict(self.shuffled),

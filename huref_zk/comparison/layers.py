@@ -13,10 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from huref_zk.comparison.tokens import MISSING
-from huref_zk.invariants.canonical import Dimensions, embed, layer_pair
+from huref_zk.invariants.canonical import embed, layer_pair
 from huref_zk.invariants.sketch import SIDES, signs
 from huref_zk.models.families import Family
 from huref_zk.models.model import Model
+from huref_zk.models.reading import Dimensions
 
 COMPARE_P = 32
 COMMON_DIRECTIONS = 8

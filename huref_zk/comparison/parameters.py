@@ -8,10 +8,10 @@ from dataclasses import fields
 
 import numpy as np
 
-from huref_zk.invariants.canonical import Dimensions
 from huref_zk.models.families import Family
 from huref_zk.models.layers import read_layer
 from huref_zk.models.model import Model
+from huref_zk.models.reading import Dimensions
 
 Progress = Callable[[int, int], None]
 

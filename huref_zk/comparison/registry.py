@@ -27,7 +27,6 @@ from huref_zk.comparison.compare import (
 from huref_zk.comparison.comparison import Comparison, Side, Sketched
 from huref_zk.comparison.registry_file import opened
 from huref_zk.comparison.saved import (
-    MAX_BYTES,
     Saved,
     check_name,
     parse_fingerprint,
@@ -35,6 +34,7 @@ from huref_zk.comparison.saved import (
 )
 from huref_zk.comparison.tokens import ids_in
 from huref_zk.errors import InputError
+from huref_zk.files.formats import FINGERPRINT
 
 MAX_NOTE = 1000
 _ADDED = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
@@ -118,7 +118,7 @@ def check_commitment(commitment: Commitment, saved: Saved) -> str:
 
     The root itself cannot be checked against a fingerprint: that takes the secret key.
     """
-    claimed = commitment.descriptor["model"]
+    claimed = commitment.descriptor.model
     for fact, value in sorted(saved.facts.items()):
         if claimed.get(fact, value) != value:
             raise InputError(
@@ -213,8 +213,10 @@ def _read(path: Path, name: str) -> Entry | None:
         length = db.execute(query, (name,)).fetchone()
         if length is None:
             return None
-        if length[0] > MAX_BYTES:  # before it is read into memory
-            raise InputError(f"the registry's entry {name!r} is larger than {MAX_BYTES} bytes")
+        if length[0] > FINGERPRINT.max_bytes:  # before it is read into memory
+            raise InputError(
+                f"the registry's entry {name!r} is larger than {FINGERPRINT.max_bytes} bytes"
+            )
         query = "SELECT added, note, root, basis, fingerprint FROM entries WHERE name = ?"
         added, note, root, basis, blob = db.execute(query, (name,)).fetchone()
     try:

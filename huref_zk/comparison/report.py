@@ -23,7 +23,7 @@ from huref_zk.comparison.words import (
     pcs_words,
     quoted,
 )
-from huref_zk.files.container import write_atomically
+from huref_zk.files.writing import write_atomically
 from huref_zk.paths import DATA
 
 LIMITS = (
@@ -131,6 +131,9 @@ def _ics(c: Comparison) -> str:
         overall = c.overall(name)
         mean = "none" if overall is None else f"<strong>{overall:.4f}</strong>"
         rows.append([_safe(VARIANT_WORDS.get(name, name)), "overall", "", "", "", mean])
+    if c.whole is not None:
+        cells = [*(f"{t:.4f}" for t in c.whole), f"<strong>{sum(c.whole) / 3:.4f}</strong>"]
+        rows.append(["whole models, as their pictures show them", "all in one", *cells])
     return _table(("variant", "layers A→B", "QK", "VO", "FFN", "mean"), rows)
 
 

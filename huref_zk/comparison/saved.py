@@ -1,19 +1,18 @@
 """Saved fingerprints, `.hzf`: what is needed to recognise a model later, without its weights.
 
-Container (container.py), magic b"HUREFFP" and version 1; header, all fields required:
+The header (files/container.py), all fields required:
 
-    format      "huref-zk fingerprint 1"
     name        up to 200 printable characters, the model's name at the time
     model       its facts: text and integers, as in a commitment's descriptor
     layers      n, layers sketched (all of the model's)
     p           rows of a sketch
     seed        64 hex digits
     tokens      K
-    texts_bytes length of the section of that name, 0 where the tokenizer was unknown
-    v_entries   512, or 0 where the model has no provable shape
 
-Sections: maps, n x 3 x p x p float32; ids, K int64; texts, a JSON list of K strings; v, int64. All
-little-endian. A fingerprint tells about the weights what its sketches tell: n * 3 * p^2 numbers.
+Sections: maps, n x 3 x p x p float32; ids, K int64; texts, a JSON list of K strings, or nothing
+where the tokenizer was unknown; v, 512 int64, the published fingerprint under the same seed, or
+nothing where the model has none. All little-endian. A fingerprint tells about the weights what its
+sketches tell: n * 3 * p^2 numbers.
 """
 
 from __future__ import annotations
@@ -21,32 +20,29 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from huref_zk.circuit.encoder import V_LENGTH
-from huref_zk.commitment.file import token_digest
+from huref_zk.commitment.descriptor import token_digest
 from huref_zk.comparison.layers import COMPARE_P, Opened, layer_sketches, rows_of
 from huref_zk.comparison.tokens import TokenList, own_tokens
 from huref_zk.errors import HurefError, InputError
-from huref_zk.files.container import (
-    canonical_json,
-    load_json,
-    pack_container,
-    read_bounded,
-    read_container,
-    write_atomically,
-)
-from huref_zk.invariants.canonical import Progress, dimensions
+from huref_zk.files.container import canonical_json, load_json, pack, read_bounded, unpack
+from huref_zk.files.fields import facts, hex_digits, integer, members
+from huref_zk.files.formats import FINGERPRINT
+from huref_zk.files.writing import write_atomically
 from huref_zk.invariants.prepare import fingerprint_vector, prepare
+from huref_zk.invariants.recipes import Progress
 from huref_zk.invariants.sketch import PUBLIC_SEED
 from huref_zk.models.families import family_for
+from huref_zk.models.layers import dimensions
 from huref_zk.models.load import open_model
 
-MAGIC = b"HUREFFP\x01"
-FORMAT = "huref-zk fingerprint 1"
-MAX_BYTES = 256 << 20
-_BOUNDS = {"layers": 4096, "p": 64, "tokens": 1 << 16, "texts_bytes": 16 << 20}
+_BOUNDS = {"layers": 4096, "p": 64, "tokens": 1 << 16}
+MAX_TEXTS = 16 << 20
+_FIELDS = ("name", "model", "seed", *_BOUNDS)
 
 
 @dataclass(frozen=True)
@@ -96,12 +92,14 @@ def make_fingerprint(
     tokens = own_tokens(model, dims.vocab)
     opened = Opened(model, family, dims, rows_of(model, family, tokens.ids))
     maps, _ = layer_sketches(opened, PUBLIC_SEED, COMPARE_P, progress=progress)
+    v: tuple[int, ...] | None
     try:
         prepared = prepare(ref, **options)
-        facts, v = prepared.canonical.facts, tuple(fingerprint_vector(prepared, PUBLIC_SEED))
-    except HurefError:  # no provable shape: comparing needs none
-        facts, v = {"architecture": family.name, "hidden_size": dims.hidden}, None
-    return Saved(name or short_name(ref), facts, PUBLIC_SEED, tokens, maps, v)
+        v = tuple(fingerprint_vector(prepared.quantised, prepared.shape, PUBLIC_SEED))
+        told = prepared.cores.facts
+    except HurefError:  # no provable fingerprint: comparing needs none
+        told, v = {"architecture": family.name, "hidden_size": dims.hidden}, None
+    return Saved(name or short_name(ref), told, PUBLIC_SEED, tokens, maps, v)
 
 
 def short_name(ref: str) -> str:
@@ -120,20 +118,17 @@ def serialise_fingerprint(saved: Saved) -> bytes:
     """The bytes of a `.hzf` file. InputError for a name or facts that such a file cannot hold."""
     texts = b"" if saved.tokens.texts is None else _texts_json(saved.tokens.texts)
     header = {
-        "format": FORMAT,
         "name": saved.name,
         "model": saved.facts,
         "layers": len(saved.maps),
         "p": saved.maps.shape[-1],
         "seed": saved.seed.hex(),
         "tokens": len(saved.tokens.ids),
-        "texts_bytes": len(texts),
-        "v_entries": 0 if saved.v is None else V_LENGTH,
     }
-    _lengths(header)  # nothing is written that could not be read again
     v = b"" if saved.v is None else np.array(saved.v, dtype="<i8").tobytes()
-    sections = [saved.maps.astype("<f4").tobytes(), saved.tokens.ids.astype("<i8").tobytes()]
-    return pack_container(MAGIC, header, [*sections, texts, v])
+    maps, ids = saved.maps.astype("<f4").tobytes(), saved.tokens.ids.astype("<i8").tobytes()
+    _check(header, maps, ids, texts, v)  # nothing is written that could not be read again
+    return pack(FINGERPRINT, header, [maps, ids, texts, v])
 
 
 def write_fingerprint(path: Path, saved: Saved) -> None:
@@ -143,12 +138,13 @@ def write_fingerprint(path: Path, saved: Saved) -> None:
 
 def read_fingerprint(path: Path) -> Saved:
     """Read a `.hzf` file; see parse_fingerprint."""
-    return parse_fingerprint(read_bounded(path, MAX_BYTES))
+    return parse_fingerprint(read_bounded(path, FINGERPRINT.max_bytes))
 
 
 def parse_fingerprint(data: bytes) -> Saved:
     """Parse the bytes of a `.hzf` file strictly. InputError naming what is malformed."""
-    header, (maps, ids, texts, v) = read_container(data, MAGIC, _lengths)
+    header, (maps, ids, texts, v) = unpack(FINGERPRINT, data)
+    _check(header, maps, ids, texts, v)
     p = header["p"]
     sketches = np.frombuffer(maps, dtype="<f4").reshape(header["layers"], 3, p, p)
     if not np.isfinite(sketches).all():
@@ -184,24 +180,26 @@ def _parse_texts(data: bytes, count: int) -> tuple[str, ...]:
     return tuple(texts)
 
 
-def _lengths(header: dict) -> list[int]:
-    fields = {"format", "name", "model", "seed", "v_entries", *_BOUNDS}
-    if header.keys() != fields or header["format"] != FORMAT:
-        raise InputError(f"the header is not that of a {FORMAT!r}")
+def _check(header: dict[str, Any], maps: bytes, ids: bytes, texts: bytes, v: bytes) -> None:
+    """InputError unless the header is right and the sections have the lengths that it implies."""
+    members(header, _FIELDS, "the fingerprint's header")
     for name, bound in _BOUNDS.items():
-        value = header[name]
-        if type(value) is not int or not (name != "texts_bytes") <= value <= bound:
-            raise InputError(f"the fingerprint's {name} must be an integer up to {bound}")
-    seed, facts = header["seed"], header["model"]
+        integer(header[name], f"the fingerprint's {name}", 1, bound)
     check_name(header["name"])
-    if not isinstance(seed, str) or len(seed) != 64 or set(seed) - set("0123456789abcdef"):
-        raise InputError("the fingerprint's seed must be 64 lower-case hex digits")
-    if not isinstance(facts, dict) or len(facts) > 32:
-        raise InputError("the fingerprint's model must be an object of at most 32 facts")
-    for value in facts.values():
-        if type(value) is not int and not (isinstance(value, str) and len(value) <= 200):
-            raise InputError("the fingerprint's model facts must be integers or short texts")
-    if header["v_entries"] not in (0, V_LENGTH) or header["tokens"] % 2:
-        raise InputError(f"v has 0 or {V_LENGTH} entries, and the tokens are even in number")
-    maps = 4 * 3 * header["layers"] * header["p"] ** 2
-    return [maps, 8 * header["tokens"], header["texts_bytes"], 8 * header["v_entries"]]
+    hex_digits(header["seed"], "the fingerprint's seed")
+    facts(header["model"], "the fingerprint's model")
+    if header["tokens"] % 2:
+        raise InputError("the fingerprint's tokens are odd in number")
+    if len(texts) > MAX_TEXTS:
+        raise InputError(f"the fingerprint's texts have more than {MAX_TEXTS} bytes")
+    wanted = {
+        "maps": (maps, [4 * 3 * header["layers"] * header["p"] ** 2]),
+        "ids": (ids, [8 * header["tokens"]]),
+        "v": (v, [0, 8 * V_LENGTH]),
+    }
+    for name, (section, sizes) in wanted.items():
+        if len(section) not in sizes:
+            raise InputError(
+                f"the fingerprint's section {name} has {len(section)} bytes, not "
+                + " or ".join(map(str, sizes))
+            )

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from huref_zk.errors import InputError
-from huref_zk.invariants.canonical import TOKENS, choose_tokens
+from huref_zk.invariants.tokens import TOKENS, choose_tokens
 from huref_zk.models.model import Model
 
 MIN_COMMON = 64
@@ -28,8 +28,8 @@ class TokenList:
 
 
 def own_tokens(model: Model, vocab: int, count: int = TOKENS) -> TokenList:
-    """The tokens that the model's published fingerprint uses (canonical.choose_tokens)."""
-    ids, _ = choose_tokens(model, vocab, count, None)
+    """The tokens that a saved fingerprint is made over: the rarest (invariants/tokens.py)."""
+    ids, _ = choose_tokens(model, vocab, count, choice="rare")
     return TokenList(ids, _texts(model, ids))
 
 

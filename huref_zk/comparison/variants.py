@@ -20,14 +20,15 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from huref_zk.errors import InputError
-from huref_zk.invariants.canonical import Dimensions, embed, layer_pair
-from huref_zk.invariants.sketch import PUBLIC_SEED, SIDES, ics_maps, signs
+from huref_zk.invariants.canonical import embed, layer_pair
+from huref_zk.invariants.recipes import Cores, compute_cores
+from huref_zk.invariants.sketch import exact_ics_of, ics_maps
 from huref_zk.models.families import Family, family_for
 from huref_zk.models.layers import read_layer
 from huref_zk.models.model import Model
+from huref_zk.models.reading import Dimensions
 
 VARIANTS = ("canonical", "official")
-SKETCH_P = 16
 TERMS = 3
 SINGLE_FROM = 1024
 """Hidden size from which float32 is used, at half the cost. Its rounding moves a cosine by 1e-7 on
@@ -132,21 +133,25 @@ def exact_ics(
     return out
 
 
-def sketched_ics(a: Subject, b: Subject, pairs: tuple[tuple[int, int], ...]) -> np.ndarray:
-    """ICS of matched layers as the published fingerprint sees them (public seed, p = 16), float64
-    (pairs, 3)."""
+def whole_ics(
+    a: Subject, b: Subject, progress: Progress | None = None
+) -> tuple[float, float, float]:
+    """Exact ICS of the recipe ``whole`` (invariants/recipes.py) of two models over the same tokens,
+    by term. progress hears of every layer of either model."""
+    layers = (a[2].layers, b[2].layers)
 
-    def maps(side: Subject, layers: list[int]) -> Iterator[np.ndarray]:
-        model, family, dims, ids = side
-        E = embed(model, family, ids).astype(np.float64)
-        left, right = (signs(PUBLIC_SEED, s, SKETCH_P, len(E)) @ E for s in SIDES)
-        for i in layers:
-            terms = factors(model, family, dims, i, "canonical")
-            yield np.array([(left @ U) @ (right @ V).T for U, V in terms])
+    def cores(side: Subject, before: int) -> Cores:
+        model, family, _, ids = side
+        return compute_cores(
+            model,
+            family=family,
+            tokens=len(ids),
+            token_ids=ids.tolist(),
+            progress=progress and (lambda done, _: progress(before + done, sum(layers))),
+        )
 
-    of_a, of_b = ((side, [pair[n] for pair in pairs]) for n, side in enumerate((a, b)))
-    found = [ics_maps(x, y) for x, y in zip(maps(*of_a), maps(*of_b), strict=True)]
-    return np.array(found).reshape(-1, TERMS)
+    qk, vo, ffn = exact_ics_of(cores(a, 0), cores(b, layers[0])).tolist()
+    return qk, vo, ffn
 
 
 def _split(E: np.ndarray, dtype: type) -> np.ndarray:

@@ -15,7 +15,6 @@ VARIANT_WORDS = {
     "canonical": "canonical form, all tokens",
     "official": "the authors' terms, all tokens",
     "matched": "sketch that layers are matched by",
-    "sketch": "sketch of the published fingerprint",
 }
 REARRANGED_NOTE = (
     "rearranged: the invariants agree better than the raw parameters do, which training does not "
@@ -49,6 +48,12 @@ def comparison_in_words(c: Comparison) -> list[str]:
         for row in rows:
             qk, vo, ffn = row.terms
             lines.append(f"  layers {row.a}→{row.b}: QK {qk:.4f}, VO {vo:.4f}, FFN {ffn:.4f}")
+    if c.whole is not None:
+        qk, vo, ffn = c.whole
+        lines.append(
+            f"ICS of the whole models, all layers in one: {sum(c.whole) / 3:.4f} "
+            f"(QK {qk:.4f}, VO {vo:.4f}, FFN {ffn:.4f})"
+        )
     lines.append(f"PCS of the raw parameters: {pcs_words(c)}")
     if c.rearranged:
         lines.append(REARRANGED_NOTE)

@@ -25,7 +25,9 @@ AUDIT = Format(
     ("commitment", "ids", "tokens", "claims", "proof"),
     1 << 30,
 )
-FINGERPRINT = Format("saved fingerprint", ".hzf", b"HUREFZF", ("maps", "ids", "texts"), 1 << 28)
+FINGERPRINT = Format(
+    "saved fingerprint", ".hzf", b"HUREFZF", ("maps", "ids", "texts", "v"), 1 << 28
+)
 FORMATS = (COMMITMENT, WITNESS, BUNDLE, SIMILARITY, OPENING, AUDIT, FINGERPRINT)
 
 

@@ -1,6 +1,6 @@
-"""Canonical form: every architecture becomes embeddings E and bilinear pairs (U, V).
+"""Canonical form of one layer: every architecture becomes bilinear pairs (U, V).
 
-Each invariant map of HuRef (section 4.2) is written X U V^T X^T with X the embeddings of rare
+Each invariant map of HuRef (section 4.2) is written X U V^T X^T with X the embeddings of some
 tokens:
 
     a: U = (Wq G)^T, V = (Wk G)^T        G = diag(gain of the norm before)
@@ -16,151 +16,27 @@ Queries and keys that are normalised lose their scale first.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-
 import numpy as np
 
 from huref_zk.errors import InputError
 from huref_zk.invariants.balance import balance_columns, balance_heads
-from huref_zk.models.families import Family, family_for
+from huref_zk.models.families import Family
 from huref_zk.models.feed_forward import ffn_blocks, read_block
-from huref_zk.models.layers import dimensions, gain, qk_gain, read_attention
+from huref_zk.models.layers import gain, qk_gain, read_attention
 from huref_zk.models.model import Model
 from huref_zk.models.reading import Dimensions, expect, finite
 
-LAYERS = 2
-TOKENS = 4096
-Progress = Callable[[int, int], None]
 
-
-@dataclass(frozen=True)
-class Canonical:
-    """E float32 (K, d); U, V: per layer float32 (d, H_a + H_b + H_f), terms side by side;
-    widths (H_a, H_b, H_f); layer_ids; token_ids int64 (K,); facts: integers and strings for the
-    descriptor (architecture, hidden_size, heads, kv_heads, head_dim, ffn, layers_total,
-    vocab_size); warnings: what a user should know about how the form was chosen."""
-
-    E: np.ndarray
-    U: tuple[np.ndarray, ...]
-    V: tuple[np.ndarray, ...]
-    widths: tuple[int, int, int]
-    layer_ids: tuple[int, ...]
-    token_ids: np.ndarray
-    facts: dict
-    warnings: tuple[str, ...] = field(default=())
-
-
-def canonicalise(
-    model: Model,
-    *,
-    layer_ids: Sequence[int] | None = None,
-    tokens: int = TOKENS,
-    token_ids: Sequence[int] | None = None,
-    fold_norms: bool = True,
-    family: Family | None = None,
-    progress: Progress | None = None,
-) -> Canonical:
-    """The canonical form of ``model``; only E and the chosen layers are read.
-
-    layer_ids: default the last two whose output is not zero. tokens: K when token_ids is not given:
-    the K rarest, see choose_tokens. fold_norms=False gives the paper's plain terms. family: how to
-    read the model, default the table's entry for its config. Raises InputError for unknown
-    architectures, missing or misshapen tensors, non-finite weights, layers of different widths.
-    """
-    family = family_for(model) if family is None else family
-    dims = dimensions(model, family)
-    ids, warnings = choose_tokens(model, dims.vocab, tokens, token_ids)
-    steps = LAYERS + 1
-    E = embed(model, family, ids, fold_norms)
-    _report(progress, 1, steps)
-    chosen: dict[int, tuple[np.ndarray, np.ndarray, tuple[int, int, int]]] = {}
-    candidates = range(dims.layers - 1, -1, -1) if layer_ids is None else _checked(layer_ids, dims)
-    for i in candidates:
-        pair = layer_pair(model, family, dims, i, fold_norms)
-        if layer_ids is None and not np.any(pair[1][:, dims.width :]):
-            continue  # a block that adds nothing must not hide the ones below it
-        chosen[i] = pair
-        _report(progress, 1 + len(chosen), steps)
-        if len(chosen) == LAYERS:
-            break
-    if len(chosen) < LAYERS:
-        raise InputError(f"{model.source} has fewer than {LAYERS} layers that are not zero")
-    order = tuple(sorted(chosen))
-    Us, Vs, widths = zip(*(chosen[i] for i in order), strict=True)
-    if len(set(widths)) > 1:
-        told = " and ".join(f"{i} has {w}" for i, w in zip(order, widths, strict=True))
-        raise InputError(f"{model.source}: layer {told} columns; choose layers of equal widths")
-    return Canonical(
-        E=E,
-        U=Us,
-        V=Vs,
-        widths=widths[0],
-        layer_ids=order,
-        token_ids=ids,
-        facts={
-            "architecture": family.name,
-            "hidden_size": dims.hidden,
-            "heads": dims.heads,
-            "kv_heads": dims.kv_heads,
-            "head_dim": dims.head_dim,
-            "ffn": widths[0][2],
-            "layers_total": dims.layers,
-            "vocab_size": dims.vocab,
-        },
-        warnings=warnings,
-    )
-
-
-def choose_tokens(
-    model: Model, vocab: int, tokens: int, token_ids: Sequence[int] | None
-) -> tuple[np.ndarray, tuple[str, ...]]:
-    """(ids int64 (K,), warnings): the given ids' first ``tokens``, or the rarest, rarest last.
-
-    Rarest: those that the tokenizer learnt last, so that the choice does not depend on how tokens
-    are numbered. Where that order is not known, the last regular ids: below the tokenizer's size
-    (padding rows of the embedding are left out) and not among the special ids that it declares. K
-    is made even, because balanced sketches need it.
-    """
-    if tokens < 32:
-        raise InputError(f"{tokens} tokens are too few; use at least 32")
-    warnings = []
-    if token_ids is None:
-        order = model.token_order()
-        if order is None:
-            special = model.special_ids()
-            size = min(vocab, model.tokenizer_size() or vocab)
-            order = tuple(i for i in range(size) if i not in special)
-        rarest = [i for i in reversed(order) if i < vocab][:tokens]
-    else:
-        rarest = [int(i) for i in token_ids][:tokens]
-        if len(set(rarest)) != len(rarest) or not all(0 <= i < vocab for i in rarest):
-            raise InputError(f"token ids must be distinct and lie in 0..{vocab - 1}")
-    chosen = rarest[: len(rarest) // 2 * 2]
-    if token_ids is None:
-        chosen.reverse()
-    if len(chosen) < 32:
-        raise InputError(
-            f"{model.source} leaves only {len(chosen)} usable tokens; at least 32 are needed"
-        )
-    if len(chosen) < tokens:
-        warnings.append(f"{len(chosen)} tokens used; {tokens} were asked for")
-    return np.array(chosen, dtype=np.int64), tuple(warnings)
-
-
-def embed(model: Model, family: Family, ids: np.ndarray, fold: bool = True) -> np.ndarray:
+def embed(model: Model, family: Family, ids: np.ndarray) -> np.ndarray:
     """Embeddings E of token ids, float32 (K, d), as the first layer's readers see them.
 
     A LayerNorm on the embeddings is applied. Where norms subtract the mean (``layer_norm``), so do
     we, row by row: a constant added along the all-ones direction, to the embeddings or to anything
     that writes to the residual stream or reads it behind a norm, changes nothing in such a model;
-    with centred rows it changes no map either, since E 1 = 0. fold=False gives the plain rows. A
-    factor common to all rows, as Gemma has, drops out of every likeness and is not applied.
-    Raises InputError for non-finite rows.
+    with centred rows it changes no map either, since E 1 = 0. A factor common to all rows, as Gemma
+    has, drops out of every likeness and is not applied. Raises InputError for non-finite rows.
     """
     E = finite(model.rows(family.embedding, ids), family.embedding)
-    if not fold:
-        return E
     if family.embedding_norm is not None:
         E = _layer_normed(model, family.embedding_norm, E)
     if family.layer_norm:
@@ -169,13 +45,13 @@ def embed(model: Model, family: Family, ids: np.ndarray, fold: bool = True) -> n
 
 
 def layer_pair(
-    model: Model, family: Family, dims: Dimensions, i: int, fold: bool = True
+    model: Model, family: Family, dims: Dimensions, i: int
 ) -> tuple[np.ndarray, np.ndarray, tuple[int, int, int]]:
     """(U, V, widths) of layer i: U, V float32 (d, H_a + H_b + H_f), the gains folded in.
 
     Where norms subtract the mean, so do the columns of U and V: their part along all-ones meets
-    nothing in E (see embed) and would only cost precision. fold=False gives the plain weights.
-    Raises InputError for missing or misshapen tensors, NaN and infinities.
+    nothing in E (see embed) and would only cost precision. Raises InputError for missing or
+    misshapen tensors, NaN and infinities.
     """
     width = dims.width
     q, k, v, o = read_attention(model, family, dims, i)
@@ -184,7 +60,7 @@ def layer_pair(
     U, V = (np.empty((dims.hidden, sum(widths)), dtype=np.float32) for _ in range(2))
 
     def gain_of(template: str | None) -> np.ndarray:
-        return gain(model, family, dims, template if fold else None, i)[:, None]
+        return gain(model, family, dims, template, i)[:, None]
 
     before, after = gain_of(family.attention_norm), gain_of(family.attention_post_norm)
     a, b = slice(0, width), slice(width, 2 * width)
@@ -201,23 +77,22 @@ def layer_pair(
         _fill(U, columns, up.T, before, block.up)
         _fill(V, columns, down, after, block.down)
         del up, down
-    if fold and family.layer_norm:
+    if family.layer_norm:
         for W in (U, V):
             W -= W.mean(axis=0, dtype=np.float64).astype(np.float32)
-    if fold and family.qk_norm is not None:
+    if family.qk_norm is not None:
         for W, norm, heads in ((U, family.q_norm, dims.heads), (V, family.k_norm, dims.kv_heads)):
             gains = qk_gain(model, family, dims, norm, heads, i)
             assert gains is not None
             W[:, a] = _qk_normed(W[:, a], family, dims, gains)
-    if fold:
-        f = slice(2 * width, None)
-        sizes = (dims.kv_heads, dims.head_dim)
-        if family.rotary:
-            balance_columns(U[:, a], V[:, a])
-        else:
-            balance_heads(V[:, a], U[:, a], *sizes)
-        balance_heads(U[:, b], V[:, b], *sizes)
-        balance_columns(U[:, f], V[:, f], idle=0.0)
+    f = slice(2 * width, None)
+    sizes = (dims.kv_heads, dims.head_dim)
+    if family.rotary:
+        balance_columns(U[:, a], V[:, a])
+    else:
+        balance_heads(V[:, a], U[:, a], *sizes)
+    balance_heads(U[:, b], V[:, b], *sizes)
+    balance_columns(U[:, f], V[:, f], idle=0.0)
     return U, V, widths
 
 
@@ -252,15 +127,3 @@ def _layer_normed(model: Model, name: str, E: np.ndarray) -> np.ndarray:
     centred = E - E.mean(axis=1, keepdims=True, dtype=np.float64)
     spread = np.sqrt(np.square(centred).mean(axis=1, keepdims=True) + eps)
     return (centred / spread * gains + bias).astype(np.float32)
-
-
-def _checked(layer_ids: Sequence[int], dims: Dimensions) -> list[int]:
-    ids = [int(i) for i in layer_ids]
-    if len(ids) != LAYERS or len(set(ids)) != LAYERS or not all(0 <= i < dims.layers for i in ids):
-        raise InputError(f"choose {LAYERS} different layers from 0..{dims.layers - 1}, not {ids}")
-    return ids
-
-
-def _report(progress: Progress | None, done: int, total: int) -> None:
-    if progress is not None:
-        progress(done, total)

@@ -4,15 +4,17 @@ Each invariant map of HuRef (section 4.2) is E W E^T with E the embeddings of so
 whole model W is taken off what the blocks compute on the tokens' normalised embeddings x_k, so that
 no rewriting that keeps the function moves it:
 
-    a   sum_h w_h Wq_h^T Wk_h      w_h = <X O_h, X O> / |X O|   O_h = Wv_h^T Wo_h^T, O = sum_h O_h
-    b   O                          the block's answer to a context of one token
-    f   mean_k dy / dx at x_k      of the feed-forward block y
+    a   sum_h w_h A_h / (1 + s_h^2)^(1/2)      A_h = Wq_h^T Wk_h, O_h = Wv_h^T Wo_h^T
+    b   O = sum_h O_h                           the block's answer to a context of one token
+    f   mean_k dy / dx at x_k                   of the feed-forward block y
 
 with weights (out, in) as nn.Linear stores them and the gain of the norm before folded into what
-reads. w_h is how much head h writes of what all heads write: it is linear in O_h, so that a head
-split into shares, or two that cancel, count for what they do. In a mixture each expert's share at
-x_k is weighted by its router. What a norm after a block divides by, the block's own size over the
-x_k, is divided out before its gain is applied.
+reads. w_h = <X O_h, X O> / |X O| is how much head h writes of what all heads write: it is linear in
+O_h, so that a head split into shares, or two that cancel, count for what they do. s_h is the spread
+of head h's attention logits over the tokens: a head attends no more for being ever so sharp, and
+one that writes next to nothing must not count for it. In a mixture each expert's share at x_k is
+weighted by its router. What a norm after a block divides by, the block's own size over the x_k, is
+divided out before its gain is applied.
 
 A layer's core counts divided by the square root of its size as the tokens see it, |Xc W Xc^T|, Xc
 being X centred over the tokens; the cores of the model are sums over layers.
@@ -40,7 +42,7 @@ from huref_zk.models.feed_forward import (
 )
 from huref_zk.models.layers import gain, qk_gain_grouped, read_attention_grouped
 from huref_zk.models.model import Model
-from huref_zk.models.reading import Dimensions, bias_vector, named
+from huref_zk.models.reading import Dimensions, bias_vector, finite, named
 
 SUBSET = 1024
 TERMS = ("a", "b", "f")
@@ -64,7 +66,10 @@ def layer_cores(
     Raises InputError for missing or misshapen tensors, NaN and infinities.
     """
     a, b = attention_cores(model, family, dims, i, tokens)
-    return a, b, ffn_core(model, family, dims, i, tokens)
+    f = ffn_core(model, family, dims, i, tokens)
+    for term, core in zip(TERMS, (a, b, f), strict=True):
+        finite(core, f"{model.source}: layer {i}'s term {term}")
+    return a, b, f
 
 
 def size_of(core: np.ndarray, tokens: Tokens) -> float:
@@ -102,8 +107,21 @@ def attention_cores(
     values = (tokens.centred @ v.T).reshape(-1, kv, 1, hd)
     wanted = (written @ o).reshape(-1, kv, group, hd)
     w = np.einsum("skgh,skgh->kg", values, wanted, dtype=np.float64) / norm
+    w /= np.sqrt(1 + _logit_variance(q, k, tokens, kv, hd))
     mixed = np.einsum("kg,kghd->khd", w.astype(np.float32), q.reshape(kv, group, hd, -1))
     return mixed.reshape(kv * hd, -1).T @ k, b
+
+
+def _logit_variance(q: np.ndarray, k: np.ndarray, tokens: Tokens, kv: int, hd: int) -> np.ndarray:
+    """s_h^2, float64 (kv, heads a kv head): the mean square over pairs of tokens of the logits
+    x Wq_h^T Wk_h x'^T / hd^(1/2)."""
+    grams = []
+    for w in (q, k):
+        seen = (tokens.centred @ w.T).reshape(len(tokens.centred), -1, hd).transpose(1, 2, 0)
+        grams.append((seen @ seen.swapaxes(1, 2)).astype(np.float64) / seen.shape[2])
+    queries, keys = grams[0].reshape(kv, -1, hd, hd), grams[1]
+    variance: np.ndarray = np.einsum("kgij,kij->kg", queries, keys) / hd
+    return variance
 
 
 def ffn_core(model: Model, family: Family, dims: Dimensions, i: int, tokens: Tokens) -> np.ndarray:
@@ -119,8 +137,8 @@ def ffn_core(model: Model, family: Family, dims: Dimensions, i: int, tokens: Tok
     shares = _shares(model, family, dims, i, blocks, reader)
     f = np.zeros((dims.hidden, dims.hidden), dtype=np.float32)
     for block, share in zip(blocks, shares, strict=True):
-        chosen = slice(None) if share is None else np.flatnonzero(share)
-        if share is not None and not len(chosen):
+        chosen = None if share is None else np.flatnonzero(share)
+        if chosen is not None and not len(chosen):
             continue  # an expert that no token is sent to does nothing
         weights = None if share is None else share[chosen]
         inputs, outputs = block_sides(model, family, dims, block, reader, chosen, weights)
@@ -146,10 +164,14 @@ class Reader:
         return _folded(w, self.before, self.family)
 
     def seen(
-        self, w: np.ndarray, folded: np.ndarray, bias: np.ndarray | None, chosen: slice | np.ndarray
+        self,
+        w: np.ndarray,
+        folded: np.ndarray,
+        bias: np.ndarray | None = None,
+        chosen: np.ndarray | None = None,
     ) -> np.ndarray:
-        """What rows of w (out, d), folded, say of the chosen tokens: (n, out)."""
-        out = self.tokens[chosen] @ folded.T
+        """What rows of w (out, d), folded, say of the chosen tokens, or of all: (n, out)."""
+        out = (self.tokens if chosen is None else self.tokens[chosen]) @ folded.T
         for more in (bias, None if self.offset is None else w @ self.offset):
             if more is not None:
                 out += more
@@ -162,12 +184,13 @@ def block_sides(
     dims: Dimensions,
     block: Block,
     reader: Reader,
-    chosen: slice | np.ndarray,
+    chosen: np.ndarray | None,
     weights: np.ndarray | None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """(R, W): the block's part of f is R^T W^T, R float32 (F, d) what reads, W (d, F) what writes.
 
-    chosen, weights (n,): the tokens that the block answers, and how much each answer counts.
+    chosen, weights (n,): the tokens that the block answers, and how much each answer counts; None:
+    all, in full.
     """
     up, gate, down = read_block(model, family, dims, block, gate=True)
     up_bias, gate_bias = read_biases(model, family, block)
@@ -218,7 +241,7 @@ def _shares(
 
 
 def _told(reader: Reader, w: np.ndarray) -> np.ndarray:
-    return reader.seen(w, reader.folded(w), None, slice(None))
+    return reader.seen(w, reader.folded(w))
 
 
 def _offset(model: Model, family: Family, dims: Dimensions, i: int) -> np.ndarray | None:

@@ -66,6 +66,22 @@ def sketch(cores: Cores, seed: bytes) -> np.ndarray:
     )
 
 
+def exact_ics_of(x: Cores, y: Cores) -> np.ndarray:
+    """ICS over all K tokens, float64 (3,) a set: the cosine of double-centred maps X C X^T, which
+    sketches estimate; 0 for a map of zeros. x and y: of one recipe, over the same tokens."""
+    E, F = (c.X - c.X.mean(axis=0, dtype=np.float64) for c in (x, y))
+    grams = {"ab": E.T @ F, "aa": E.T @ E, "bb": F.T @ F}
+
+    def inner(C: np.ndarray, D: np.ndarray, gram: np.ndarray) -> float:
+        return float(np.einsum("ij,ij->", C, gram @ D @ gram.T))
+
+    out = []
+    for C, D in zip(np.concatenate(x.sets), np.concatenate(y.sets), strict=True):
+        norms = inner(C, C, grams["aa"]) * inner(D, D, grams["bb"])
+        out.append(inner(C, D, grams["ab"]) / np.sqrt(norms) if norms > 0 else 0.0)
+    return np.array(out)
+
+
 def ics_maps(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Cosine of each pair of maps: float64 (n,) for x, y of shape (n, p, p); 0 for a zero map."""
     dot = np.einsum("nab,nab->n", x, y)
