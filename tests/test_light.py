@@ -1,4 +1,4 @@
-"""`huref-zk verify` imports none of the heavy libraries that only owners need."""
+"""`huref-zk verify` and the public face import none of the heavy libraries that only owners need."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -85,6 +86,64 @@ def verify(chain, **environment: str) -> tuple[int, dict, set[str]]:
     )
     assert done.stdout, done.stderr
     return done.returncode, json.loads(done.stdout), set(json.loads(done.stderr.splitlines()[-1]))
+
+
+CLOSURE = 47
+"""Modules of ours that `import huref_zk.proofs.picture.verify` loads: whoever audits the verifier
+reads these. Change the number only with a reason."""
+
+LOADED = """
+import importlib, json, sys
+for name in sys.argv[1:]:
+    module, _, attribute = name.partition(":")
+    module = importlib.import_module(module)
+    if attribute:
+        getattr(module, attribute)
+print(json.dumps(sorted(sys.modules)))
+"""
+
+
+def loaded(*names: str) -> set[str]:
+    """Modules that a fresh process has loaded after importing these, each "module[:attribute]"."""
+    done = python("-c", LOADED, *names)
+    assert done.returncode == 0, done.stderr
+    return set(json.loads(done.stdout))
+
+
+def ours(modules: set[str]) -> list[str]:
+    return sorted(name for name in modules if name.split(".")[0] == "huref_zk")
+
+
+def test_the_public_face_is_empty_until_it_is_used():
+    modules = loaded("huref_zk")
+    assert ours(modules) == ["huref_zk"]
+    assert not modules & {"numpy", "click", "ezkl"}
+
+
+def test_the_public_face_has_what_it_says():
+    import huref_zk
+
+    for name in huref_zk.__all__:
+        assert getattr(huref_zk, name).__name__ == name
+        assert name in dir(huref_zk)
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = huref_zk.nothing
+    assert (Path(huref_zk.__file__).parent / "py.typed").exists()
+
+
+def test_its_verbs_load_nothing_heavy_before_they_are_called():
+    import huref_zk
+
+    verbs = [f"huref_zk:{name}" for name in huref_zk.__all__ if name != "Comparison"]
+    modules = loaded(*verbs)
+    assert not {name.split(".")[0] for name in modules} & set(HEAVY)
+    assert "huref_zk.proofs.kernel" in modules  # the list is that of the run
+
+
+def test_the_verifiers_closure():
+    modules = loaded("huref_zk.proofs.picture.verify")
+    assert not {name.split(".")[0] for name in modules} & set(HEAVY)
+    assert len(ours(modules)) == CLOSURE, ours(modules)
 
 
 def test_nothing_heavy_is_imported(chain):
