@@ -12,17 +12,17 @@ from huref_zk.argument import projection_prover as prover
 from huref_zk.argument.transcript import Transcript
 from huref_zk.circuit import keys
 from huref_zk.circuit.encoder import P
-from huref_zk.curve import bn254
+from huref_zk.curve.field import R
+from huref_zk.curve.group import msm
 from huref_zk.errors import InputError
 from huref_zk.invariants.prepare import commit_model
 from huref_zk.invariants.sketch import PUBLIC_SEED
 from huref_zk.proofs.picture import verify
 from huref_zk.proofs.picture.prove import prove, prove_circuit
 from huref_zk.proofs.picture.verify import Policy
-from huref_zk.srs import file as srs_module
-from huref_zk.curve.domain import lagrange_at
+from huref_zk.srs import insecure as srs_module
 from huref_zk.srs.file import Srs, identify
-from huref_zk.srs.insecure import TEST_TAU
+from huref_zk.srs.insecure import TEST_TAU, lagrange_at
 from huref_zk.srs.insecure import insecure_file as srs_test_file
 from huref_zk.srs.insecure import insecure_srs as make_srs
 from soundness.cheats.setup_secret import (
@@ -95,11 +95,11 @@ def test_forged_opening(tmp_path):
     srs = Srs.open(make_srs(k, tmp_path / "srs"))
     generators = srs.lagrange(0, 1 << k)
     values = [3 * i * i + 7 for i in range(1 << k)]
-    commitment = bn254.msm(generators, values)
+    commitment = msm(generators, values)
     tau_g2 = curve.multiply(curve.G2, TEST_TAU)
     z = 12345
-    true = sum(m * w for m, w in zip(values, lagrange_at(z, k), strict=True)) % bn254.R
-    false = (true + 1) % bn254.R
+    true = sum(m * w for m, w in zip(values, lagrange_at(z, k), strict=True)) % R
+    false = (true + 1) % R
     assert opens(commitment, z, true, honest_opening(values, k, z, true, generators), tau_g2)
     assert opens(commitment, z, false, forged_opening(values, k, z, false, TEST_TAU), tau_g2)
     for witness in (

@@ -6,7 +6,7 @@ from k and tau G2. So one pinned point stands for the files of a ceremony of eve
 they were published as halo2 raw files or were cut out of a .ptau. A file whose digest is listed
 needs no check of its structure.
 
-The check takes seconds in plain Python (k = 14: about ten), so its verdict is kept beside the file
+The check takes seconds in plain Python (k = 14: about five), so its verdict is kept beside the file
 in the key folder (`kzg14.srs.recognised`: the digest of the file that was checked). Believing that
 note is believing whoever can write to the key folder, as one does already for the verifying keys in
 it; a forged note cannot pass off another tau all the same, since tau G2 is compared each time.
@@ -22,11 +22,13 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
-from huref_zk.curve import bn254
+from huref_zk.curve.encoding import encode_raw
+from huref_zk.curve.group import GENERATOR
+from huref_zk.curve.pairing import G2_GENERATOR, encode_raw_g2
 from huref_zk.errors import InputError
 from huref_zk.files.writing import write_atomically
 from huref_zk.srs.layout import G1_BYTES, HEAD_BYTES, g2_points, read_k, read_stretch
-from huref_zk.srs.structure import CHECK_MAX_K, Progress, check_structure, g2_generator
+from huref_zk.srs.structure import CHECK_MAX_K, Progress, check_structure
 
 NOTE_SUFFIX = ".recognised"
 _MAX_NOTE = 4096
@@ -73,7 +75,7 @@ def anchored(path: str | os.PathLike[str]) -> Ceremony | None:
     k = read_k(path)
     generator, tau_g2 = g2_points(path, k)
     first_power = read_stretch(path, HEAD_BYTES, G1_BYTES)
-    if generator != g2_generator() or first_power != bn254.encode_raw(bn254.GENERATOR):
+    if generator != encode_raw_g2(G2_GENERATOR) or first_power != encode_raw(GENERATOR):
         return None
     return next((c for c in ceremonies() if c.tau_g2 == tau_g2), None)
 

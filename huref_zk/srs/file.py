@@ -12,8 +12,8 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from huref_zk.curve import bn254
-from huref_zk.curve.bn254 import Point
+from huref_zk.curve.encoding import decode_raw_many, encode_raw
+from huref_zk.curve.group import GENERATOR, Point
 from huref_zk.errors import InputError
 from huref_zk.files.writing import write_atomically
 from huref_zk.srs.ceremonies import recognise
@@ -68,8 +68,7 @@ class Srs:
 
     def lagrange(self, start: int, count: int) -> list[Point]:
         """g_lagrange[start : start + count], checked to be on the curve."""
-        data = self.lagrange_bytes(start, count)
-        return [bn254.decode_raw(data[i : i + G1_BYTES]) for i in range(0, len(data), G1_BYTES)]
+        return decode_raw_many(self.lagrange_bytes(start, count))
 
     def lagrange_bytes(self, start: int, count: int) -> bytes:
         """The same points as the file has them, 64 bytes each."""
@@ -117,7 +116,7 @@ def slice_srs(srs: Srs, k: int, start: int, path: str | os.PathLike[str]) -> Non
     the same points. Points missing at the end are the generator's.
     """
     count = min(1 << k, (1 << srs.k) - start)
-    missing = bn254.encode_raw(bn254.GENERATOR) * ((1 << k) - count)
+    missing = encode_raw(GENERATOR) * ((1 << k) - count)
     points = srs.lagrange_bytes(start, count) + missing
     g2 = b"".join(g2_points(srs.path, srs.k))
     write_atomically(path, k.to_bytes(HEAD_BYTES, "little") + points + points + g2)

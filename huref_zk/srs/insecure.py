@@ -15,9 +15,10 @@ from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
 
-from huref_zk.curve import bn254
-from huref_zk.curve.bn254 import Q, R
-from huref_zk.curve.domain import lagrange_at, powers_of
+from huref_zk.curve.encoding import encode_raw
+from huref_zk.curve.field import R, inverses, powers, root_of_unity
+from huref_zk.curve.group import GENERATOR, FixedBase
+from huref_zk.curve.pairing import G2_GENERATOR, encode_raw_g2, multiply_g2
 from huref_zk.errors import InputError
 from huref_zk.srs.layout import HEAD_BYTES
 
@@ -56,18 +57,16 @@ def insecure_srs(
         raise InputError(f"a test SRS exists for k from 1 to {TEST_MAX_K} only, not {k}")
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    scalars = powers_of(TEST_TAU, 1 << k) + lagrange_at(TEST_TAU, k)
-    points = bn254.FixedBase(bn254.GENERATOR, width=10 if k < 13 else 13).multiples(
-        scalars, progress
-    )
+    scalars = powers(TEST_TAU, 1 << k) + lagrange_at(TEST_TAU, k)
+    points = FixedBase(GENERATOR, width=10 if k < 13 else 13).multiples(scalars, progress)
     handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=target.name, suffix=".part")
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(k.to_bytes(HEAD_BYTES, "little"))
             for point in points:
-                file.write(bn254.encode_raw(point))
+                file.write(encode_raw(point))
             for scalar in (1, TEST_TAU):
-                file.write(_raw_g2_multiple(scalar))
+                file.write(encode_raw_g2(multiply_g2(G2_GENERATOR, scalar)))
         os.replace(temporary, target)
     except BaseException:
         os.unlink(temporary)
@@ -75,9 +74,13 @@ def insecure_srs(
     return target
 
 
-def _raw_g2_multiple(scalar: int) -> bytes:
-    from py_ecc import optimized_bn128 as oracle
+def lagrange_at(point: int, k: int) -> list[int]:
+    """``L_i(point)`` for all i < n = 2^k: ``w^i (point^n - 1) / (n (point - w^i))`` mod r.
 
-    x, y = oracle.normalize(oracle.multiply(oracle.G2, scalar))
-    parts = [int(c) for c in (*x.coeffs, *y.coeffs)]
-    return b"".join((part * bn254.MONTGOMERY % Q).to_bytes(32, "little") for part in parts)
+    The point must not be a root of unity itself.
+    """
+    n = 1 << k
+    roots = powers(root_of_unity(k), n)
+    factor = (pow(point, n, R) - 1) * pow(n, -1, R) % R
+    scaled = inverses([point - root for root in roots])
+    return [root * factor % R * inverse % R for root, inverse in zip(roots, scaled, strict=True)]

@@ -27,9 +27,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from huref_zk.curve import bn254
-from huref_zk.curve.bn254 import R
-from huref_zk.curve.domain import root_of_unity
+from huref_zk.curve.encoding import decode_raw_many, encode_raw
+from huref_zk.curve.field import Q, R, root_of_unity
 from huref_zk.curve.group_fft import Progress, lagrange_points
 from huref_zk.errors import InputError
 from huref_zk.srs.layout import G1_BYTES, G2_BYTES, HEAD_BYTES
@@ -124,8 +123,9 @@ def _read_header(
     file.seek(position)
     data = file.read(length)
     prime = int.from_bytes(data[4:36], "little")
-    width, power, ceremony = struct.unpack("<I32xII", data)
-    if width != 32 or prime != bn254.Q:
+    numbers: tuple[int, int, int] = struct.unpack("<I32xII", data)
+    width, power, ceremony = numbers
+    if width != 32 or prime != Q:
         raise InputError(f"{path} is over another field than BN254's")
     if not 1 <= power <= ceremony <= MAX_POWER:
         raise InputError(
@@ -172,15 +172,10 @@ def convert(
             out.write(_reordered(_exactly(source, G1_BYTES * n), k))
         else:
             source.seek(ptau.sections[TAU_G1][0])
-            powers = _points(_exactly(source, G1_BYTES * n))
+            powers = decode_raw_many(_exactly(source, G1_BYTES * n))
             for point in lagrange_points(powers, progress):
-                out.write(bn254.encode_raw(point))
+                out.write(encode_raw(point))
         _copy(source, ptau.sections[TAU_G2][0], 2 * G2_BYTES, out)
-
-
-def _points(data: bytes) -> list[bn254.Point]:
-    """The points of a stretch of raw encodings, 64 bytes each. InputError if one is malformed."""
-    return [bn254.decode_raw(data[i : i + 64]) for i in range(0, len(data), 64)]
 
 
 def _reordered(data: bytes, k: int) -> bytes:

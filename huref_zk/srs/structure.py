@@ -24,12 +24,13 @@ import secrets
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from huref_zk.curve import bn254
-from huref_zk.curve.bn254 import GENERATOR, Point, Q, R
-from huref_zk.curve.domain import root_of_unity
+from huref_zk.curve.encoding import decode_raw
+from huref_zk.curve.field import R, root_of_unity
+from huref_zk.curve.group import GENERATOR, Point, msm, multiply, negate, sum_groups
+from huref_zk.curve.pairing import G2_GENERATOR, decode_raw_g2, encode_raw_g2, product_is_one
 from huref_zk.errors import InputError
 from huref_zk.srs.insecure import TEST_TAU
-from huref_zk.srs.layout import G1_BYTES, G2_BYTES, HEAD_BYTES, g2_points, read_k, read_stretch
+from huref_zk.srs.layout import G1_BYTES, HEAD_BYTES, g2_points, read_k, read_stretch
 
 Progress = Callable[[int, int], None]
 
@@ -37,12 +38,6 @@ CHECK_MAX_K = 20
 """The largest k whose structure is checked: ten minutes and half a gigabyte, in plain Python."""
 
 _BITS = 128
-_G2 = (  # x0, x1, y0, y1
-    10857046999023057135944570762232829481370756359578518086990519993285655852781,
-    11559732032986387107991004021392285783925812861821192530917403151452391805634,
-    8495653923123431417604973247489272438418190587263600148770280649306958101930,
-    4082367875863433681332203403145435568316851327593401208105741076214120093531,
-)
 _CHUNK = 1 << 14  # points held at once
 
 
@@ -61,9 +56,12 @@ def check_structure(path: str | os.PathLike[str], progress: Progress | None = No
         raise InputError(f"{path}: structure is checked up to k={CHECK_MAX_K} only, not {k}")
     n = 1 << k
     generator, tau = g2_points(path, k)
-    if generator != g2_generator():
+    if generator != encode_raw_g2(G2_GENERATOR):
         raise InputError(f"{path}: its first point of G2 is not the generator")
-    tau_g2 = _decode_g2(path, tau)
+    try:
+        tau_g2 = decode_raw_g2(tau)
+    except InputError as error:
+        raise InputError(f"{path}: tau in G2: {error}") from error
     _check_second_power(path, _point_at(path, 0), _point_at(path, 1))
 
     weights = [secrets.randbits(_BITS) for _ in range(n)]
@@ -77,23 +75,23 @@ def check_structure(path: str | os.PathLike[str], progress: Progress | None = No
         end = start + len(points)
         last_power = points[-1]
         last = min(end, n - 1)  # power n - 1 has no successor, power 0 is nobody's
-        here.append(bn254.msm(points[: last - start], weights[start:last]))
+        here.append(msm(points[: last - start], weights[start:last]))
         first = max(start, 1)
-        next_.append(bn254.msm(points[first - start :], weights[first - 1 : end - 1]))
+        next_.append(msm(points[first - start :], weights[first - 1 : end - 1]))
         if progress is not None:
             progress(end, 2 * n)
     for start, points in _chunks(path, n, n):
         if None in points:
             raise InputError(f"{path}: a Lagrange point is infinity")
         end = start + len(points)
-        from_lagrange.append(bn254.msm(points, values[start:end]))
+        from_lagrange.append(msm(points, values[start:end]))
         if progress is not None:
             progress(n + end, 2 * n)
 
-    total, shifted, powers_sum, lagrange_sum = bn254.sum_groups(
-        [here, next_, [*here, bn254.multiply(last_power, weights[-1])], from_lagrange]
+    total, shifted, powers_sum, lagrange_sum = sum_groups(
+        [here, next_, [*here, multiply(last_power, weights[-1])], from_lagrange]
     )
-    if not _same_ratio(shifted, total, tau_g2):
+    if not product_is_one([(negate(shifted), G2_GENERATOR), (total, tau_g2)]):
         raise InputError(f"{path}: its powers are not those of the tau in its G2 point")
     if powers_sum != lagrange_sum:
         raise InputError(f"{path}: its Lagrange points do not belong to its powers")
@@ -125,7 +123,7 @@ def _points(path: Path, start: int, count: int) -> list[Point]:
     out = []
     for i in range(count):
         try:
-            out.append(bn254.decode_raw(data[64 * i : 64 * i + 64]))
+            out.append(decode_raw(data[64 * i : 64 * i + 64]))
         except InputError as error:
             raise InputError(f"{path}: point {start + i}: {error}") from error
     return out
@@ -146,41 +144,5 @@ def _check_second_power(path: Path, first: Point, second: Point) -> None:
         raise InputError(f"{path}: its first power is not the generator")
     if second is None or second == GENERATOR:
         raise InputError(f"{path}: its tau is {0 if second is None else 1}")
-    if second == bn254.multiply(GENERATOR, TEST_TAU):
+    if second == multiply(GENERATOR, TEST_TAU):
         raise InputError(f"{path}: its tau is that of the test SRS, which everybody knows")
-
-
-def g2_generator() -> bytes:
-    """The generator of G2, 128 raw bytes."""
-    return b"".join((c * bn254.MONTGOMERY % Q).to_bytes(32, "little") for c in _G2)
-
-
-def _decode_g2(path: Path, data: bytes):
-    """The G2 point of 128 raw bytes, as py_ecc has it (projective). InputError."""
-    from py_ecc import optimized_bn128 as oracle
-
-    numbers = [int.from_bytes(data[i : i + 32], "little") for i in range(0, G2_BYTES, 32)]
-    if any(number >= Q for number in numbers):
-        raise InputError(f"{path}: a coordinate of tau in G2 is not below the field order")
-    inverse = pow(bn254.MONTGOMERY, -1, Q)
-    x0, x1, y0, y1 = (number * inverse % Q for number in numbers)
-    point = (oracle.FQ2([x0, x1]), oracle.FQ2([y0, y1]), oracle.FQ2.one())
-    if not oracle.is_on_curve(point, oracle.b2):
-        raise InputError(f"{path}: tau in G2 is not a point of the twisted curve")
-    if not oracle.is_inf(oracle.multiply(point, R)):
-        raise InputError(f"{path}: tau in G2 lies outside the subgroup of order r")
-    return point
-
-
-def _same_ratio(shifted: Point, total: Point, tau_g2) -> bool:
-    """Whether e(shifted, G2) = e(total, tau G2), in one product of two pairings."""
-    from py_ecc import optimized_bn128 as oracle
-
-    def lift(point: Point):
-        if point is None:
-            return oracle.Z1
-        return (oracle.FQ(point[0]), oracle.FQ(point[1]), oracle.FQ.one())
-
-    left = oracle.pairing(oracle.G2, lift(bn254.negate(shifted)), final_exponentiate=False)
-    right = oracle.pairing(tau_g2, lift(total), final_exponentiate=False)
-    return bool(oracle.final_exponentiate(left * right) == oracle.FQ12.one())

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from huref_zk.commitment.file import side_by_side
 from huref_zk.commitment.salts import row_salts, salt_key
-from huref_zk.curve import bn254
-from huref_zk.curve.bn254 import GENERATOR, Point, R
+from huref_zk.curve.field import R, inverses, root_of_unity
+from huref_zk.curve.group import GENERATOR, Point, add, msm, multiply
 from huref_zk.invariants.quantise import Quantised
-from huref_zk.curve.domain import invert_all, lagrange_at, root_of_unity
+from huref_zk.srs.insecure import lagrange_at
 
 
 def equivocated_salts(chain, other: Quantised, tau: int) -> list[list[list[int]]]:
@@ -41,15 +41,15 @@ def honest_opening(values: Sequence[int], k: int, z: int, y: int, generators) ->
     """
     root = root_of_unity(k)
     points = [pow(root, i, R) for i in range(1 << k)]
-    inverses = invert_all([point - z for point in points])
-    quotient = [(m - y) * i % R for m, i in zip(values, inverses, strict=True)]
-    return bn254.msm(generators, quotient)
+    differences = inverses([point - z for point in points])
+    quotient = [(m - y) * i % R for m, i in zip(values, differences, strict=True)]
+    return msm(generators, quotient)
 
 
 def forged_opening(values: Sequence[int], k: int, z: int, y: int, tau: int) -> Point:
     """The same for any y whatever, by division at tau."""
     at_tau = sum(m * w for m, w in zip(values, lagrange_at(tau, k), strict=True))
-    return bn254.multiply(GENERATOR, (at_tau - y) * pow(tau - z, -1, R) % R)
+    return multiply(GENERATOR, (at_tau - y) * pow(tau - z, -1, R) % R)
 
 
 def opens(commitment: Point, z: int, y: int, witness: Point, tau_g2) -> bool:
@@ -59,7 +59,7 @@ def opens(commitment: Point, z: int, y: int, witness: Point, tau_g2) -> bool:
     def g1(point: Point):
         return (curve.FQ(point[0]), curve.FQ(point[1]), curve.FQ(1)) if point else curve.Z1
 
-    left = bn254.add(commitment, bn254.multiply(GENERATOR, -y % R))
+    left = add(commitment, multiply(GENERATOR, -y % R))
     divisor = curve.add(tau_g2, curve.neg(curve.multiply(curve.G2, z)))
     one = curve.pairing(curve.G2, g1(left))
     return one == curve.pairing(divisor, g1(witness))

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from huref_zk.cli import main
-from huref_zk.srs import file as srs
+from huref_zk.srs import insecure as srs
 
 K = 13  # of the embedded family's circuit
 OTHER = "0" * 64
@@ -28,7 +28,7 @@ def owner(tmp_path_factory):
     """(folder, digest): an unknown SRS imported into folder/keys, demo-base committed under it."""
     folder = tmp_path_factory.mktemp("owner")
     with patch.object(srs, "TEST_TAU", 0x1234567):
-        srs.test_srs(K, folder / "ours.srs")
+        srs.insecure_srs(K, folder / "ours.srs")
     keys = ("--keys", folder / "keys")
     code, found = command("srs", "import", folder / "ours.srs", *keys)
     assert (code, found["kind"], found["k"]) == (0, "unknown", K)

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from huref_zk.curve import bn254
-from huref_zk.curve.bn254 import GENERATOR, Q, R
+from huref_zk.curve.encoding import encode_raw
+from huref_zk.curve.field import Q, R
+from huref_zk.curve.group import GENERATOR, LAMBDA, multiply
 from huref_zk.curve.group_fft import lagrange_points, multiply_each
 from huref_zk.errors import InputError
 from huref_zk.srs.insecure import TEST_TAU, insecure_srs
@@ -48,21 +49,21 @@ def test_lagrange_points_of_degenerate_powers():
     """Powers of tau = w: one Lagrange point is G, the others infinity; and of tau = 1 (i = 0)."""
     for place in (0, 3):
         tau = pow(pow(7, (R - 1) >> 3, R), place, R)
-        powers = [bn254.multiply(GENERATOR, pow(tau, i, R)) for i in range(8)]
+        powers = [multiply(GENERATOR, pow(tau, i, R)) for i in range(8)]
         assert lagrange_points(powers) == [GENERATOR if i == place else None for i in range(8)]
     for wrong in ([], [GENERATOR], [GENERATOR] * 3):
         with pytest.raises(ValueError, match="power of two"):
             lagrange_points(wrong)
 
 
-scalar = st.one_of(st.integers(0, R - 1), st.sampled_from([0, 1, 2, R - 1, bn254.LAMBDA]))
+scalar = st.one_of(st.integers(0, R - 1), st.sampled_from([0, 1, 2, R - 1, LAMBDA]))
 
 
 @settings(max_examples=15, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 20), scalar), max_size=6))
 def test_multiply_each_against_multiply(pairs):
-    points = [bn254.multiply(GENERATOR, a) for a, _ in pairs]
-    expected = [bn254.multiply(p, s) for p, (_, s) in zip(points, pairs, strict=True)]
+    points = [multiply(GENERATOR, a) for a, _ in pairs]
+    expected = [multiply(p, s) for p, (_, s) in zip(points, pairs, strict=True)]
     assert multiply_each(points, [s for _, s in pairs]) == expected
 
 
@@ -143,4 +144,4 @@ def test_the_file_maker_agrees_with_py_ecc():
     from py_ecc import optimized_bn128 as oracle
 
     x, y = oracle.normalize(oracle.multiply(oracle.G1, TAU))
-    assert g1([TAU]) == bn254.encode_raw((int(x), int(y)))
+    assert g1([TAU]) == encode_raw((int(x), int(y)))

@@ -6,12 +6,12 @@ import ezkl
 import pytest
 from py_ecc import optimized_bn128 as oracle
 
-from huref_zk.curve import bn254
-from huref_zk.curve.bn254 import GENERATOR, R
-from huref_zk.curve.domain import lagrange_at, root_of_unity
+from huref_zk.curve.encoding import MONTGOMERY, decode_raw
+from huref_zk.curve.field import Q, R, root_of_unity
+from huref_zk.curve.group import GENERATOR, msm, multiply, sum_groups
 from huref_zk.errors import InputError
 from huref_zk.srs.file import Srs, identify, slice_srs
-from huref_zk.srs.insecure import TEST_TAU, insecure_sha256, insecure_srs
+from huref_zk.srs.insecure import TEST_TAU, insecure_sha256, insecure_srs, lagrange_at
 from huref_zk.srs.layout import MAX_K, file_size
 
 
@@ -32,19 +32,19 @@ def test_contents(tmp_path):
     """Powers and Lagrange points of one tau, G2 and tau G2, by another library."""
     k, n = 3, 8
     data = insecure_srs(k, tmp_path / "3.srs").read_bytes()
-    points = [bn254.decode_raw(data[4 + 64 * i : 68 + 64 * i]) for i in range(2 * n)]
+    points = [decode_raw(data[4 + 64 * i : 68 + 64 * i]) for i in range(2 * n)]
     powers, lagrange = points[:n], points[n:]
     for i in (0, 1, 7):
-        assert powers[i] == bn254.multiply(GENERATOR, pow(TEST_TAU, i, R))
+        assert powers[i] == multiply(GENERATOR, pow(TEST_TAU, i, R))
         x, y = oracle.normalize(oracle.multiply(oracle.G1, pow(TEST_TAU, i, R)))
         assert powers[i] == (int(x), int(y))
     roots = [pow(root_of_unity(k), i, R) for i in range(n)]
     assert len(set(roots)) == n and pow(roots[1], n, R) == 1
     for degree in (0, 1, 5):  # interpolating X^degree from its values on the domain
-        assert bn254.msm(lagrange, [pow(x, degree, R) for x in roots]) == powers[degree]
+        assert msm(lagrange, [pow(x, degree, R) for x in roots]) == powers[degree]
     for scalar, at in ((1, -256), (TEST_TAU, -128)):
         x, y = oracle.normalize(oracle.multiply(oracle.G2, scalar))
-        raw = [int(c) * bn254.MONTGOMERY % bn254.Q for c in (*x.coeffs, *y.coeffs)]
+        raw = [int(c) * MONTGOMERY % Q for c in (*x.coeffs, *y.coeffs)]
         assert data[at : (at + 128) or None] == b"".join(c.to_bytes(32, "little") for c in raw)
 
 
@@ -64,7 +64,7 @@ def test_reads_what_ezkl_writes(tmp_path):
     assert identify(path).kind == "unknown"
     assert identify(path).k == 4
     lagrange = Srs.open(path).lagrange(0, 16)
-    assert bn254.sum_groups([lagrange]) == [GENERATOR]  # the Lagrange polynomials sum to one
+    assert sum_groups([lagrange]) == [GENERATOR]  # the Lagrange polynomials sum to one
 
 
 def test_damaged_files_are_refused(tmp_path, srs):

@@ -10,9 +10,8 @@ from click.testing import CliRunner
 from py_ecc import optimized_bn128 as oracle
 
 from huref_zk.cli import main
-from huref_zk.curve import bn254
-from huref_zk.curve.bn254 import Q, R
-from huref_zk.curve.domain import root_of_unity
+from huref_zk.curve.encoding import MONTGOMERY
+from huref_zk.curve.field import Q, R, root_of_unity
 from huref_zk.errors import EnvironmentLacks, InputError
 from huref_zk.srs import structure as srs_check
 from huref_zk.srs.importing import fetch_srs, import_srs, list_srs
@@ -50,7 +49,7 @@ def outside_subgroup() -> bytes:
                 point = (x, y, oracle.FQ2.one())
                 assert oracle.is_on_curve(point, oracle.b2)
                 if not oracle.is_inf(oracle.multiply(point, R)):
-                    parts = [int(c) * bn254.MONTGOMERY % Q for c in (*x.coeffs, *y.coeffs)]
+                    parts = [int(c) * MONTGOMERY % Q for c in (*x.coeffs, *y.coeffs)]
                     return b"".join(c.to_bytes(32, "little") for c in parts)
             y = y * EIGHTH_ROOT
     raise AssertionError("no such point found")

@@ -18,7 +18,7 @@ from huref_zk.srs.trust import (
     own_srs,
     trusted_srs,
 )
-from tests.support.ceremonies import make_known
+from tests.support.ceremonies import make_known, promote
 from tests.support.ptau_files import TAU, g2, raw_srs
 
 K = 4
@@ -188,3 +188,14 @@ def test_an_srs_of_another_size_in_its_place(tmp_path, known):
     assert identify(ceremony_file(5, tmp_path)).kind == "ceremony"
     with pytest.raises(InputError, match="not a ceremony's for k=5"):
         find_srs(5, tmp_path)
+
+
+def test_a_promoted_test_srs(tmp_path, monkeypatch):
+    """What other tests use to see a ceremony's SRS accepted."""
+    made = find_test_srs(K, tmp_path, make=True)
+    with pytest.raises(NotTrusted):
+        trusted_srs(SrsName("ceremony", K, made.sha256), tmp_path)
+    promote(monkeypatch, made)
+    made.path.rename(ceremony_file(K, tmp_path))
+    assert trusted_srs(SrsName("ceremony", K, made.sha256), tmp_path).name == "made up"
+    assert find_srs(K, tmp_path).kind == "ceremony"

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from huref_zk.srs import ceremonies
+from huref_zk.srs import ceremonies, file, trust
+from huref_zk.srs.file import Srs
+from huref_zk.srs.layout import g2_points
 
 FOLDER = Path(
     os.environ.get("HUREF_ZK_CEREMONY_FILES")
@@ -33,3 +35,10 @@ def make_known(
     """
     known = (*ceremonies.ceremonies(), ceremonies.Ceremony("made up", tau_g2, listed or {}))
     monkeypatch.setattr(ceremonies, "ceremonies", lambda: known)
+
+
+def promote(monkeypatch: pytest.MonkeyPatch, srs: Srs) -> None:
+    """Let the program take ``srs``, a test one, for the made-up ceremony's."""
+    for module in (file, trust):
+        monkeypatch.setattr(module, "insecure_sha256", lambda k: None)
+    make_known(monkeypatch, g2_points(srs.path, srs.k)[1], {srs.k: srs.sha256})

@@ -6,23 +6,23 @@ import struct
 
 from py_ecc import optimized_bn128 as oracle
 
-from huref_zk.curve import bn254
-from huref_zk.curve.bn254 import GENERATOR, Q, R
-from huref_zk.curve.domain import root_of_unity
+from huref_zk.curve.encoding import MONTGOMERY, encode_raw
+from huref_zk.curve.field import Q, R, root_of_unity
+from huref_zk.curve.group import GENERATOR, FixedBase
 
 TAU = 0x1F2E3D4C5B6A79881122334455667788990011223344556677 % R
-_BASE = bn254.FixedBase(GENERATOR, width=6)
+_BASE = FixedBase(GENERATOR, width=6)
 
 
 def g1(scalars: list[int]) -> bytes:
     """``s G`` for each s, raw."""
-    return b"".join(bn254.encode_raw(p) for p in _BASE.multiples(scalars))
+    return b"".join(encode_raw(p) for p in _BASE.multiples(scalars))
 
 
 def g2(scalar: int) -> bytes:
     """``scalar G2``, raw: 128 bytes."""
     x, y = oracle.normalize(oracle.multiply(oracle.G2, scalar % R))
-    parts = [int(c) * bn254.MONTGOMERY % Q for c in (*x.coeffs, *y.coeffs)]
+    parts = [int(c) * MONTGOMERY % Q for c in (*x.coeffs, *y.coeffs)]
     return b"".join(c.to_bytes(32, "little") for c in parts)
 
 
