@@ -226,6 +226,11 @@ def verify_projection(
     """
     if len(row_points) != LEFT + RIGHT:
         raise InputError(f"{LEFT + RIGHT} row commitments are needed, not {len(row_points)}")
+    length, sets = block_length(commitment.hidden), commitment.descriptor.core_sets
+    if [len(part.response) for part in proof] != [length] * len(sets):
+        raise InputError(
+            f"the projection proof needs {length} numbers for each of {len(sets)} sets"
+        )
     absorb_claim(transcript, commitment, seed, row_points)
     rho = _draw_rho(transcript, [(part.mask, part.image) for part in proof])
     transcript.absorb("proof", serialise_projection(proof))

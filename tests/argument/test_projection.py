@@ -5,309 +5,276 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from huref_zk.argument import projection_prover as prover
-from huref_zk.argument import projection_verifier as verifier
-from huref_zk.argument.projection_proof import (
-    ProjectionProof,
-    absorb_claim,
-    draw_rho,
+from huref_zk.argument.projection import (
+    parse_projection,
+    projected_rows,
+    rows_of_set,
     serialise_projection,
 )
-from huref_zk.argument.projection_prover import prove_projection
-from huref_zk.argument.projection_verifier import parse_projection, verify_projection
-from huref_zk.argument.transcript import Transcript
+from huref_zk.commitment.descriptor import block_length, core_columns, parse_descriptor
 from huref_zk.commitment.salts import E_SALTS, SALTS
 from huref_zk.curve import bn254
 from huref_zk.curve.bn254 import GENERATOR, R
-from huref_zk.errors import InputError, StepFailed
-from huref_zk.invariants.quantise import projected
-from huref_zk.invariants.sketch import signs
-from huref_zk.srs.file import Srs
-from huref_zk.srs.insecure import insecure_srs as make_test_srs
-from tests.support.small_model import SECRET, D, K, make_model
+from huref_zk.errors import InputError
+from huref_zk.invariants.sketch import GROUP, LEFT, RIGHT, signs
+from tests.support.changed_json import changed
+from tests.support.projecting import SEED, check, failing, points_of, prove, refused, row_points
+from tests.support.small_owner import D, K, small_owner
 
-P = 4
-SEED = b"\x07" * 32
-STATEMENT = b"what is claimed"
+RECIPES = ["whole", "last-two"]
+each_recipe = pytest.mark.parametrize("recipe", RECIPES)
 
 
-def points_of(rows, commitment, srs):
-    """Commitments to the rows by definition."""
-    generators = srs.lagrange(0, commitment.length + SALTS)
-    return [bn254.msm(generators, row) for row in rows]
+@each_recipe
+def test_an_honest_proof_verifies(honest, srs, recipe):
+    check(*honest[recipe], srs)
+    assert failing(*honest[recipe], srs) == []
 
 
-@pytest.fixture(scope="module")
-def honest(model, commitment, srs):
-    """(proof, row points) of an honest prover."""
-    proof, rows = prove_projection(model, SECRET, commitment, SEED, P, Transcript(STATEMENT), srs)
-    return proof, points_of(rows, commitment, srs)
+@each_recipe
+def test_a_public_model_is_proven_alike(srs, recipe):
+    owner = small_owner(srs, recipe, public=True)
+    points = row_points(owner, srs)
+    check(owner.commitment, prove(owner, points, srs), points, srs)
+    left, right = projected_rows(owner, SEED)
+    assert all(row[-SALTS:] == [0] * SALTS for row in left)
+    assert all(row[D:] == [0] * E_SALTS for row in right)
 
 
-def check(commitment, proof, points, srs, seed=SEED, p=P, statement=STATEMENT):
-    verify_projection(commitment, seed, p, proof, points, Transcript(statement), srs)
+@each_recipe
+def test_which_rows_see_which_set(owners, recipe):
+    descriptor = owners[recipe].descriptor
+    seen = [rows_of_set(descriptor, s) for s in range(len(descriptor.core_sets))]
+    halves = [list(range(GROUP)), list(range(GROUP, LEFT))]
+    assert seen == ([halves[0] + halves[1]] if recipe == "whole" else halves)
 
 
-def failing(commitment, proof, points, srs):
-    """Names of the equations that do not hold."""
-    transcript = Transcript(STATEMENT)
-    absorb_claim(transcript, commitment, SEED, P, points)
-    rhos = draw_rho(transcript, [(s.mask, s.image) for s in proof.sides], P)
-    equations = verifier._equations(commitment, SEED, P, proof, points, rhos, srs)
-    return [name for name, terms in equations if not verifier._is_zero(terms)]
+@each_recipe
+def test_rows_are_the_projected_matrices(owners, recipe):
+    """Against the definition, in Python's own integers."""
+    owner = owners[recipe]
+    E = owner.witness.matrices["E"].astype(object)
+    left, right = (signs(SEED, s, n, K).astype(object) for s, n in (("L", LEFT), ("R", RIGHT)))
+    ys, bs = projected_rows(owner, SEED)
+    e = block_length(D)
+    assert [len(row) for row in ys] == [3 * e] * LEFT and [len(row) for row in bs] == [e] * RIGHT
+    assert [row[:D] for row in bs] == (right @ E).tolist()
+    for i, y in enumerate(ys):
+        name = owner.descriptor.core_sets[i // GROUP % len(owner.descriptor.core_sets)]
+        core = owner.witness.matrices[name].astype(object)
+        for term in range(3):
+            block = y[term * e : term * e + D]
+            assert block == (left[i] @ E @ core[:, term]).tolist()
+            between = y[term * e + D : min((term + 1) * e, core_columns(D))]
+            assert not any(between)
 
 
-def refused(words, *args, **kwargs):
-    with pytest.raises(StepFailed, match=words) as caught:
-        check(*args, **kwargs)
-    assert caught.value.step == 4
+@each_recipe
+def test_salts_of_the_rows_are_sums_of_committed_salts(owners, recipe):
+    """B's: sums of E's own salts and blinds. Y's: of E's blinds, and of the core's salts."""
+    owner = owners[recipe]
+    key = owner.witness.key(owner.secret)
+    salts = np.array(owner.witness.salts(key, "E"), dtype=object)
+    left, right = (signs(SEED, s, n, K).astype(object) for s, n in (("L", LEFT), ("R", RIGHT)))
+    ys, bs = projected_rows(owner, SEED)
+    assert [row[D:] for row in bs] == ((right @ salts) % R).tolist()
+    blinds = left @ salts[:, SALTS:]
+    x = left @ owner.witness.matrices["E"].astype(object)
+    for i, y in enumerate(ys):
+        name = owner.descriptor.core_sets[i // GROUP % len(owner.descriptor.core_sets)]
+        core = np.array(owner.witness.salts(key, name), dtype=object)
+        assert y[-SALTS:] == ((blinds[i] + x[i] @ core) % R).tolist()
 
 
-def test_honest_proof_verifies(commitment, honest, srs):
-    check(commitment, *honest, srs)
-    assert failing(commitment, *honest, srs) == []
+# --- bytes ---------------------------------------------------------------------------------------
 
 
-def test_rows_are_the_projected_matrices(model, commitment, srs):
-    _, rows = prove_projection(model, SECRET, commitment, SEED, P, Transcript(b""), srs)
-    a, b = projected(model, SEED, P)
-    values = np.array([row[: commitment.length] for row in rows])
-    assert (values == np.concatenate([a, b])).all()
-    left = signs(SEED, "L", P, K).astype(int) @ model.E
-    assert (values[:P] == left @ np.concatenate(model.U, axis=1)).all()
-    assert all(len(row) == commitment.length + SALTS for row in rows)
-    salts = [salt for row in rows for salt in row[commitment.length :]]
-    assert len(set(salts)) == len(salts) and all(0 <= s < R for s in salts)
-
-
-def test_bytes_round_trip(commitment, honest):
-    proof, _ = honest
+@each_recipe
+def test_bytes_round_trip(honest, recipe):
+    commitment, proof, _ = honest[recipe]
     data = serialise_projection(proof)
-    assert len(data) == 128 + 64 * (D + E_SALTS)
-    assert parse_projection(data, commitment) == proof
+    sets = len(commitment.descriptor.core_sets)
+    assert len(data) == sets * (64 + 32 * (D + E_SALTS))
+    assert parse_projection(data, commitment.descriptor) == proof
+    by_hand = b"".join(bn254.compress(p) for part in proof for p in (part.mask, part.image))
+    by_hand += b"".join(n.to_bytes(32, "big") for part in proof for n in part.response)
+    assert data == by_hand
 
 
-def test_malformed_bytes(commitment, honest):
-    data = serialise_projection(honest[0])
+@each_recipe
+def test_malformed_bytes(honest, recipe):
+    commitment, proof, _ = honest[recipe]
+    descriptor, data = commitment.descriptor, serialise_projection(proof)
+    head = 64 * len(proof)
     for bad, words in [
         (b"", "bytes, not"),
         (data[:-1], "bytes, not"),
+        (data[:-32], "bytes, not"),
         (data + b"\0", "bytes, not"),
+        (data * 2, "bytes, not"),
         (b"\x3f" * 32 + data[32:], "malformed compressed point"),
-        (data[:128] + R.to_bytes(32, "big") + data[160:], "canonical field element"),
+        (data[: head - 32] + b"\xff" * 32 + data[head:], "malformed compressed point"),
+        (data[:head] + R.to_bytes(32, "big") + data[head + 32 :], "canonical field element"),
         (data[:-32] + b"\xff" * 32, "canonical field element"),
     ]:
         with pytest.raises(InputError, match=words):
-            parse_projection(bad, commitment)
+            parse_projection(bad, descriptor)
     largest = data[:-32] + (R - 1).to_bytes(32, "big")
-    assert parse_projection(largest, commitment).sides[1].response[-1] == R - 1  # the control
+    assert parse_projection(largest, descriptor)[-1].response[-1] == R - 1  # the control
 
 
-def test_response_plus_r_is_not_another_encoding(commitment, honest):
-    """y and y + r are the same number mod r; only the canonical one may be written."""
-    data = serialise_projection(honest[0])
-    assert parse_projection(data, commitment)  # the control
-    first = int.from_bytes(data[128:160], "big") + R
+def test_a_proof_of_one_recipe_is_not_read_as_of_another(honest):
+    for recipe, other in (RECIPES, RECIPES[::-1]):
+        data = serialise_projection(honest[recipe][1])
+        with pytest.raises(InputError, match="bytes, not"):
+            parse_projection(data, honest[other][0].descriptor)
+
+
+def test_a_number_plus_r_is_not_another_encoding(honest):
+    commitment, proof, _ = honest["whole"]
+    data = serialise_projection(proof)
+    first = int.from_bytes(data[64:96], "big") + R
+    assert first < 1 << 256
     with pytest.raises(InputError, match="canonical"):
-        parse_projection(data[:128] + first.to_bytes(32, "big") + data[160:], commitment)
+        parse_projection(data[:64] + first.to_bytes(32, "big") + data[96:], commitment.descriptor)
 
 
-@pytest.mark.parametrize(("side", "name"), [(0, "L"), (1, "R")])
-def test_embedding_equation_broken_alone(model, commitment, srs, monkeypatch, side, name):
-    """A prover who projects other embeddings than the committed ones, and is honest otherwise."""
-    honest_project, calls = prover._project, []
-
-    def cheat(*args):
-        rows = honest_project(*args)
-        calls.append(1)
-        if len(calls) == side + 1:
-            rows[1][2] += 1
-        return rows
-
-    monkeypatch.setattr(prover, "_project", cheat)
-    points = recorded_points(monkeypatch)
-    proof, _ = prove_projection(model, SECRET, commitment, SEED, P, Transcript(STATEMENT), srs)
-    assert failing(commitment, proof, points, srs) == [f"embedding equation (E) of side {name}"]
-    refused(rf"embedding equation \(E\) of side {name}", commitment, proof, points, srs)
+# --- what a proof is bound to --------------------------------------------------------------------
 
 
-def recorded_points(monkeypatch):
-    """The row commitments the prover hashes, as they come out of prover._image."""
-    points = []
-    honest_absorb = prover.absorb_claim
-
-    def absorb(transcript, commitment, seed, p, row_points):
-        points.extend(row_points)
-        honest_absorb(transcript, commitment, seed, p, row_points)
-
-    monkeypatch.setattr(prover, "absorb_claim", absorb)
-    return points
+@each_recipe
+@pytest.mark.parametrize("change", [{"seed": b"\x08" * 32}, {"statement": b"another claim"}])
+def test_bound_to_seed_and_statement(honest, srs, recipe, change):
+    check(*honest[recipe], srs)  # the control
+    refused("equation", *honest[recipe], srs, **change)
 
 
-@pytest.mark.parametrize(("side", "name"), [(0, r"\(U\) of side L"), (1, r"\(V\) of side R")])
-def test_factor_equation_broken_alone(model, commitment, srs, monkeypatch, side, name):
-    """A prover who puts one changed number into one projected row, and is honest otherwise."""
-    honest_image, calls = prover._image, []
-
-    def cheat(*args):
-        calls.append(1)
-        point = honest_image(*args)
-        if len(calls) == side * P + 2:
-            return bn254.add(point, srs.lagrange(3, 1)[0])  # entry 3 of row 1 plus one
-        return point
-
-    monkeypatch.setattr(prover, "_image", cheat)
-    points = recorded_points(monkeypatch)
-    proof, _ = prove_projection(model, SECRET, commitment, SEED, P, Transcript(STATEMENT), srs)
-    (broken,) = failing(commitment, proof, points, srs)
-    assert broken.startswith("factor equation")
-    refused(name, commitment, proof, points, srs)
+@each_recipe
+def test_bound_to_every_committed_point(honest, srs, recipe):
+    """Also to those that no equation speaks of: audited layers, the output matrix."""
+    commitment, proof, points = honest[recipe]
+    for name, group in commitment.points.items():
+        for row in (0, len(group) - 1):
+            moved = list(group)
+            moved[row] = bn254.add(moved[row], GENERATOR)
+            other = replace(commitment, points={**commitment.points, name: tuple(moved)})
+            refused("equation", other, proof, points, srs)
 
 
-def test_rows_swapped(commitment, honest, srs):
-    proof, points = honest
-    check(commitment, proof, points, srs)  # the control
-    for i, j in ((0, 1), (P, P + 1), (0, P)):
+@each_recipe
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("model.architecture", "other"),
+        ("layers", [0]),
+        ("tokens.digest", "0" * 64),
+        ("checkpoint", "0" * 64),
+        ("srs.kind", "named"),
+        ("public", 1),
+    ],
+)
+def test_bound_to_the_descriptor(honest, srs, recipe, path, value):
+    commitment, proof, points = honest[recipe]
+    descriptor = parse_descriptor(changed(commitment.descriptor.to_json(), path, value))
+    refused("equation", replace(commitment, descriptor=descriptor), proof, points, srs)
+
+
+def test_bound_to_the_root(honest, srs):
+    commitment, proof, points = honest["whole"]
+    refused("equation", replace(commitment, root=commitment.root ^ 1), proof, points, srs)
+
+
+@each_recipe
+def test_bound_to_every_row_and_its_place(honest, srs, recipe):
+    commitment, proof, points = honest[recipe]
+    for i, j in ((0, 1), (0, GROUP), (GROUP, LEFT - 1), (LEFT, LEFT + 1), (0, LEFT)):
         swapped = list(points)
         swapped[i], swapped[j] = points[j], points[i]
         refused("equation", commitment, proof, swapped, srs)
+    for i in (0, GROUP - 1, GROUP, LEFT - 1, LEFT, LEFT + RIGHT - 1):
+        moved = list(points)
+        moved[i] = bn254.add(points[i], GENERATOR)
+        refused("equation", commitment, proof, moved, srs)
+    refused("equation", commitment, proof, [*points[LEFT:], *points[:LEFT]], srs)
+    refused("equation", commitment, proof, [None] * (LEFT + RIGHT), srs)
 
 
-def test_sides_swapped(commitment, honest, srs):
-    proof, points = honest
-    crossed = ProjectionProof((proof.sides[1], proof.sides[0]))
-    refused("equation", commitment, crossed, points, srs)
-    refused("equation", commitment, proof, points[P:] + points[:P], srs)
-    refused("equation", commitment, crossed, points[P:] + points[:P], srs)
-    uv = replace(commitment, U_points=commitment.V_points, V_points=commitment.U_points)
-    refused("equation", uv, crossed, points[P:] + points[:P], srs)
+@each_recipe
+def test_first_messages_count(honest, srs, recipe):
+    commitment, proof, points = honest[recipe]
+    for index, part in enumerate(proof):
+        for field in ("mask", "image"):
+            for other in (None, GENERATOR, bn254.negate(getattr(part, field))):
+                parts = list(proof)
+                parts[index] = replace(part, **{field: other})
+                refused("equation", commitment, tuple(parts), points, srs)
+        crossed = replace(part, mask=part.image, image=part.mask)
+        parts = [*proof[:index], crossed, *proof[index + 1 :]]
+        refused("equation", commitment, tuple(parts), points, srs)
 
 
-def test_a_prover_who_swaps_sides_from_the_start(model, commitment, committing, srs):
-    """Rows of (P_L E) V and (P_R E) U, proven over the honest commitment."""
-    swapped = replace(model, U=model.V, V=model.U)
-    theirs = committing(swapped)
-    proof, rows = prove_projection(swapped, SECRET, theirs, SEED, P, Transcript(STATEMENT), srs)
-    points = points_of(rows, theirs, srs)
-    check(theirs, proof, points, srs)  # the control: true of the other model
-    refused("equation", commitment, proof, points, srs)
-
-
-@pytest.mark.parametrize(
-    "change",
-    [{"seed": b"\x08" * 32}, {"statement": b"another claim"}],
-)
-def test_bound_to_seed_and_statement(commitment, honest, srs, change):
-    check(commitment, *honest, srs)  # the control
-    refused("equation", commitment, *honest, srs, **change)
-
-
-@pytest.mark.parametrize("matrix", ["E", "U", "V"])
-def test_one_weight_changed(model, committing, commitment, srs, matrix):
-    """The proof of a model that differs in one weight, under the commitment of the original."""
-    other = make_model()
-    target = other.E if matrix == "E" else getattr(other, matrix)[1]
-    target[3, 1] += 1
-    theirs = committing(other)
-    proof, rows = prove_projection(other, SECRET, theirs, SEED, P, Transcript(STATEMENT), srs)
-    points = points_of(rows, theirs, srs)
-    check(theirs, proof, points, srs)  # the control
-    refused("equation", commitment, proof, points, srs)
-    with pytest.raises(InputError, match="not one of this model"):
-        prove_projection(other, SECRET, commitment, SEED, P, Transcript(STATEMENT), srs)
-
-
-def test_one_committed_point_changed(commitment, honest, srs):
-    proof, points = honest
-    for field in ("E_points", "U_points", "V_points"):
-        group = list(getattr(commitment, field))
-        group[2] = bn254.add(group[2], GENERATOR)
-        changed = replace(commitment, **{field: tuple(group)})
-        refused("equation", changed, proof, points, srs)
-
-
-def test_the_root_is_bound(commitment, honest, srs):
-    refused("equation", replace(commitment, root=commitment.root ^ 1), *honest, srs)
-
-
-@given(st.integers(0, 1), st.integers(0, D + E_SALTS - 1), st.integers(1, R - 1))
-@settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
-def test_every_response_entry_counts(commitment, honest, srs, side, place, by):
-    proof, points = honest
-    response = list(proof.sides[side].response)
-    response[place] = (response[place] + by) % R
-    sides = list(proof.sides)
-    sides[side] = replace(sides[side], response=tuple(response))
-    refused("equation", commitment, ProjectionProof(tuple(sides)), points, srs)
-
-
-@pytest.mark.parametrize("side", [0, 1])
-@pytest.mark.parametrize("field", ["mask", "image"])
-def test_first_messages_count(commitment, honest, srs, side, field):
-    proof, points = honest
-    sides = list(proof.sides)
-    for other in (None, GENERATOR, proof.sides[1 - side].mask):
-        sides[side] = replace(proof.sides[side], **{field: other})
-        refused("equation", commitment, ProjectionProof(tuple(sides)), points, srs)
-
-
-def test_rows_that_commit_to_nothing(commitment, honest, srs):
-    refused("equation", commitment, honest[0], [None] * (2 * P), srs)
-
-
-def test_arguments_must_belong_together(model, commitment, honest, srs, tmp_path):
-    proof, points = honest
-    with pytest.raises(InputError, match="8 row commitments"):
-        check(commitment, proof, points[:-1], srs)
-    with pytest.raises(InputError, match="10 row commitments"):
-        check(commitment, proof, points, srs, p=P + 1)
-    with pytest.raises(InputError, match="32 bytes"):
-        check(commitment, proof, points, srs, seed=b"short")
-    other = Srs.open(make_test_srs(7, tmp_path / "7.srs"))
-    with pytest.raises(InputError, match="another SRS"):
-        check(commitment, proof, points, other)
-    with pytest.raises(InputError, match="another SRS"):
-        prove_projection(model, SECRET, commitment, SEED, P, Transcript(STATEMENT), other)
-    with pytest.raises(InputError, match="not one of this model under this secret"):
-        prove_projection(model, bytes(32), commitment, SEED, P, Transcript(STATEMENT), srs)
-
-
-# --- hiding --------------------------------------------------------------------------------------
-
-
-def test_masks_never_repeat_under_different_challenges(model, commitment, honest, srs):
-    """Two responses with one mask and two challenges would give the projected rows away."""
-
-    def prove(statement=STATEMENT, seed=SEED, p=P):
-        return prove_projection(model, SECRET, commitment, seed, p, Transcript(statement), srs)[0]
-
-    assert prove() == honest[0]  # deterministic
-    proofs = [prove(), prove(statement=b"other"), prove(seed=bytes(32)), prove(p=P + 1)]
-    masks = [side.mask for proof in proofs for side in proof.sides]
-    assert len(set(masks)) == len(masks)
-
-
-def test_row_commitments_do_not_confirm_a_guess(model, commitment, honest, srs):
-    """Who guesses E can compute sum_j X_ij <U_j>; the blinds keep that from being <A_i>."""
-    _, points = honest
-    for name, group, first in (("L", commitment.U_points, 0), ("R", commitment.V_points, P)):
-        x = signs(SEED, name, P, K).astype(int) @ model.E
-        for i in range(P):
-            guess = bn254.msm(group, [int(v) for v in x[i]])
-            assert guess != points[first + i]
-    # The control: the difference is exactly the blinds, so with them the guess is right.
-    rows = prove_projection(model, SECRET, commitment, SEED, P, Transcript(STATEMENT), srs)[1]
-    assert points_of(rows, commitment, srs) == points
-
-
-def test_blinds_differ_between_sides_and_rows(model, commitment, srs):
-    """With equal factors on both sides, no blind may cancel in any difference of rows."""
-    rows = prove_projection(model, SECRET, commitment, SEED, P, Transcript(STATEMENT), srs)[1]
-    salts = np.array([row[commitment.length :] for row in rows], dtype=object)
-    differences = {
-        int((salts[i][t] - salts[j][t]) % R)
-        for i in range(2 * P)
-        for j in range(i)
-        for t in range(SALTS)
+def test_sets_exchanged(honest, owners, srs):
+    commitment, proof, points = honest["last-two"]
+    refused("equation", commitment, proof[::-1], points, srs)
+    points_crossed = {
+        **commitment.points,
+        "C0": commitment.points["C1"],
+        "C1": commitment.points["C0"],
     }
-    assert 0 not in differences and len(differences) == 2 * P * (2 * P - 1) // 2 * SALTS
+    other = replace(commitment, points=points_crossed)
+    refused("equation", other, proof, points, srs)
+    refused(
+        "equation", other, proof[::-1], [*points[GROUP:LEFT], *points[:GROUP], *points[LEFT:]], srs
+    )
+
+
+@given(st.integers(0, D + E_SALTS - 1), st.integers(1, R - 1), st.sampled_from(RECIPES))
+@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+def test_every_number_of_a_response_counts(honest, srs, place, by, recipe):
+    commitment, proof, points = honest[recipe]
+    response = list(proof[-1].response)
+    response[place] = (response[place] + by) % R
+    parts = (*proof[:-1], replace(proof[-1], response=tuple(response)))
+    refused("equation", commitment, parts, points, srs)
+
+
+def test_arguments_must_belong_together(honest, srs):
+    commitment, proof, points = honest["whole"]
+    with pytest.raises(InputError, match="48 row commitments"):
+        check(commitment, proof, points[:-1], srs)
+    with pytest.raises(InputError, match="48 row commitments"):
+        check(commitment, proof, [*points, None], srs)
+    for seed in (b"short", SEED + b"\0"):
+        with pytest.raises(InputError, match="32 bytes"):
+            check(commitment, proof, points, srs, seed=seed)
+    for wrong in ((), proof * 2, (replace(proof[0], response=proof[0].response[:-1]),)):
+        with pytest.raises(InputError, match="needs 22 numbers for each of 1 sets"):
+            check(commitment, wrong, points, srs)
+
+
+def test_a_row_of_e_may_not_be_longer_than_it_is(owners, honest, srs):
+    """A committed row with a number beyond its salts has no response that fits."""
+    commitment, proof, points = honest["whole"]
+    beyond = srs.lagrange(D + E_SALTS, 1)[0]
+    E = list(commitment.points["E"])
+    E[5] = bn254.add(E[5], beyond)
+    other = replace(commitment, points={**commitment.points, "E": tuple(E)})
+    owner = replace(owners["whole"], commitment=other)
+    right = [int(s) for s in signs(SEED, "R", RIGHT, K)[:, 5]]
+    moved = [
+        *points[:LEFT],
+        *(
+            bn254.add(p, bn254.multiply(beyond, s % R))
+            for p, s in zip(points[LEFT:], right, strict=True)
+        ),
+    ]
+    proof = prove(owner, moved, srs)
+    assert failing(other, proof, moved, srs) == ["embedding (C)"]
+
+
+def test_the_points_are_of_whole_rows(owners, honest, srs):
+    """Row commitments by definition, with salts; without them they are other points."""
+    left, right = projected_rows(owners["whole"], SEED)
+    assert points_of([*left, *right], srs) == honest["whole"][2]
+    bare = points_of([row[: core_columns(D)] for row in left], srs)
+    assert not set(bare) & set(honest["whole"][2])
