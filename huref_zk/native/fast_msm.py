@@ -63,7 +63,7 @@ def msm(points: Sequence[Point], scalars: Sequence[int]) -> Point:
 
 
 def _through_ezkl(k: int, terms: Sequence[tuple[Point, int]]) -> Point:
-    """The sum of terms that leave a domain of 2^k its reserved rows and one more, for the generator.
+    """The sum of terms that leave a domain of 2^k its reserved rows and one for the generator.
     InputError if ezkl errs."""
     factor, first, second = (secrets.randbits(128) for _ in range(3))
     with Child(memory=_MEMORY) as child:  # it starts while we write
