@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -218,12 +219,34 @@ def _small_felts() -> list[str]:
 
 
 def _commit_block(srs: Srs, folder: str, values: np.ndarray, tails: list[list[int]]) -> list[Point]:
-    """The commitments of a block of rows (see commit_rows); keeps its SRS slices for the next."""
+    """The commitments of a block of rows (see commit_rows); keeps its SRS slices for the next.
+
+    ezkl reads them anew at each call. Where it cannot (something swept the folder of temporary
+    files, the disk is failing) they are written once more, elsewhere.
+    """
     key = (srs, values.shape[1], len(tails[0]))
+    try:
+        return _commit_with(_stretches(key, folder), values, tails)
+    except OSError:
+        _known.pop(key, None)
+    try:
+        return _commit_with(_stretches(key, folder), values, tails)
+    except OSError as error:
+        raise EnvironmentLacks(
+            f"temporary files in {folder} cannot be written or do not stay there ({error}); "
+            "TMPDIR may name another place"
+        ) from error
+
+
+def _stretches(key: tuple[Srs, int, int], folder: str) -> _Stretches:
     if key not in _known:
+        os.makedirs(folder, mode=0o700, exist_ok=True)
         own = tempfile.mkdtemp(dir=folder)  # the parent removes it, however this process ends
-        _known[key] = _Stretches(srs, Path(own), *key[1:])
-    stretches = _known[key]
+        _known[key] = _Stretches(key[0], Path(own), *key[1:])
+    return _known[key]
+
+
+def _commit_with(stretches: _Stretches, values: np.ndarray, tails: list[list[int]]) -> list[Point]:
     small = _small_felts()
     offset = int(np.abs(values.astype(np.int64)).max(initial=0))
     rows = [
