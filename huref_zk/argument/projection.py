@@ -96,7 +96,8 @@ def exact_product(x: np.ndarray, c: np.ndarray) -> np.ndarray:
     """x c, int64 (n, m), exact, for int64 x (n, d) below 2^31 and int16 c (d, m).
 
     In double precision, which BLAS multiplies far faster than numpy does integers: x is cut in
-    halves of 16 bits, whose products with 16-bit integers add up below 2^53 for d <= 2^21.
+    halves of 16 bits, whose products with 16-bit integers add up below 2^53. d is at most 2^16, for
+    which the sums fit 64 bits.
     """
     low, high = x & 0xFFFF, x >> 16
     wide = c.astype(np.float64)

@@ -1,4 +1,4 @@
-"""Linear relations between claims and committed rows: honest ones hold, every false one is named."""
+"""Linear relations between claims and committed rows: honest ones hold, false ones are named."""
 
 from __future__ import annotations
 
