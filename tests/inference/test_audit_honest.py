@@ -19,9 +19,7 @@ from tests.support.audited import COUNT, NONCE
 
 @pytest.fixture(scope="module")
 def honest(owner):
-    return make_audit(
-        owner.held, owner.run, owner.tokens, NONCE, COUNT, owner.srs, owner.cache
-    )
+    return make_audit(owner.held, owner.run, owner.tokens, NONCE, COUNT, owner.srs, owner.cache)
 
 
 def test_an_honest_audit(honest, owner):

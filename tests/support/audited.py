@@ -113,14 +113,10 @@ class Owner:
         run, descriptor = run or self.run, self.held.descriptor
         head = self.head(run, count, **header)
         places = self.places(head, run)
-        claims = make_claims(
-            descriptor, claimed or self.matrices, run, head, places, self.tokens
-        )
+        claims = make_claims(descriptor, claimed or self.matrices, run, head, places, self.tokens)
         if change is not None:
             claims = change(claims)
-        transcript = start_transcript(
-            head, self.held.commitment, run.ids, self.tokens, claims
-        )
+        transcript = start_transcript(head, self.held.commitment, run.ids, self.tokens, claims)
         found = relations(descriptor, claims, head.output, places, transcript)
         key = self.held.witness.key(SECRET)
         answering = replace(

@@ -1,47 +1,39 @@
 """An opening and its file, `.hzo`.
 
-A container (container.py) with magic b"HUREFZKO". Header fields, all required, no others:
+The header is the commitment's descriptor. Sections:
 
-    format       "huref-zk opening 1"
-    descriptor   the commitment's descriptor (commit/commitment.py)
-    rows         {"E": [...], "U": [...], "V": [...]}: the opened rows' numbers, rising
+    places  for each opened row, in the commitment's order, its matrix (its number in the
+            descriptor, 16 bits big-endian) and its number (32 bits)
+    rows    for each its integers, 16 bits big-endian two's complement, from -32767 to 32767, then
+            its salts, 32 bytes big-endian each, below r
+    leaves  for each leaf of the tree that an opened row lies in, in the tree's order: the 32-byte
+            compressed points of all the leaf's rows, then the leaf's siblings from the bottom up,
+            32 bytes big-endian each, below r
 
-First one section for each opened row, E's first: its integers, 16 bits big-endian two's
-complement each, from -32767 to 32767, then its salts, 32 bytes big-endian each, below r. Then one
-section for each Merkle leaf that an opened row lies in, in the tree's order: the 32-byte compressed
-points of all the leaf's rows, then the leaf's siblings from the bottom up, 32 bytes big-endian
-each, below r. So an opening can be checked against the root alone. That the integers are small is
-part of the format: nothing larger can be written in it.
+So an opening can be checked against the root alone. That the integers are small is part of the
+format: nothing larger can be written in it.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from huref_zk.commitment import tree as merkle
-from huref_zk.commitment.file import check_descriptor
+from huref_zk.commitment import tree
+from huref_zk.commitment.descriptor import Descriptor, parse_descriptor
+from huref_zk.commitment.witness import LIMIT
 from huref_zk.curve import bn254
 from huref_zk.curve.bn254 import Point, R
 from huref_zk.errors import InputError
-from huref_zk.files.container import pack_container, read_bounded, read_container, write_atomically
-from huref_zk.invariants.quantise import LIMIT
-from huref_zk.proofs.opening.rows import (
-    MATRICES,
-    MAX_ROWS,
-    Row,
-    check_exist,
-    checked_count,
-    row_sizes,
-)
+from huref_zk.files.container import pack, read_bounded, unpack
+from huref_zk.files.formats import OPENING
+from huref_zk.files.writing import write_atomically
+from huref_zk.proofs.opening.rows import MAX_ROWS, Row, checked
 
-MAGIC = b"HUREFZKO"
-FORMAT = "huref-zk opening 1"
-MAX_BYTES = 1 << 29
-_FIELDS = {"format", "descriptor", "rows"}
+_PLACE = np.dtype([("matrix", ">u2"), ("row", ">u4")])
 
 
 @dataclass(frozen=True)
@@ -54,12 +46,20 @@ class OpenedRow:
 
 
 @dataclass(frozen=True)
-class OpenedLeaf:
-    """One leaf of the Merkle tree: its number, matrix, first row, points, siblings bottom up."""
+class Leaf:
+    """Where a leaf of the tree stands: its number, its matrix, its first row, how many rows."""
 
     number: int
-    matrix: int
+    matrix: str
     first: int
+    rows: int
+
+
+@dataclass(frozen=True)
+class OpenedLeaf:
+    """place: where it stands; points: of its rows; siblings: bottom up."""
+
+    place: Leaf
     points: tuple[Point, ...]
     siblings: tuple[int, ...]
 
@@ -68,7 +68,7 @@ class OpenedLeaf:
 class Opening:
     """Rows of a commitment with all that leads from them to its root."""
 
-    descriptor: dict[str, Any]
+    descriptor: Descriptor
     rows: tuple[OpenedRow, ...]
     leaves: tuple[OpenedLeaf, ...]
 
@@ -76,20 +76,23 @@ class Opening:
     def places(self) -> list[Row]:
         return [row.place for row in self.rows]
 
+    def points(self) -> list[Point]:
+        """What the leaves hold for the opened rows."""
+        leaves = {(leaf.place.matrix, leaf.place.first): leaf.points for leaf in self.leaves}
+        size = tree.LEAF_POINTS
+        return [leaves[matrix, row // size * size][row % size] for matrix, row in self.places]
 
-def leaves_of(
-    descriptor: dict[str, Any], places: list[Row]
-) -> tuple[list[tuple[int, int, int, int]], int]:
-    """([(leaf number, matrix, first row, rows)] of the leaves that hold these rows, leaves in all).
 
-    The places must exist.
-    """
-    ranges = merkle.leaf_ranges(check_descriptor(descriptor))
-    wanted = {(matrix, row // merkle.LEAF_POINTS * merkle.LEAF_POINTS) for matrix, row in places}
+def leaves_of(descriptor: Descriptor, places: Sequence[Row]) -> tuple[list[Leaf], int]:
+    """(the leaves that hold these rows, which must exist; how many the tree has in all)."""
+    names = [m.name for m in descriptor.matrices]
+    ranges = tree.leaf_ranges([m.rows for m in descriptor.matrices])
+    size = tree.LEAF_POINTS
+    wanted = {(matrix, row // size * size) for matrix, row in places}
     chosen = [
-        (number, matrix, first, size)
-        for number, (matrix, first, size) in enumerate(ranges)
-        if (matrix, first) in wanted
+        Leaf(number, names[matrix], first, rows)
+        for number, (matrix, first, rows) in enumerate(ranges)
+        if (names[matrix], first) in wanted
     ]
     return chosen, len(ranges)
 
@@ -105,20 +108,16 @@ def siblings_needed(number: int, count: int) -> int:
 
 def serialise_opening(opening: Opening) -> bytes:
     """The bytes of the `.hzo` file."""
-    numbers: dict[str, list[int]] = {letter: [] for letter in MATRICES}
-    for matrix, row in opening.places:
-        numbers[MATRICES[matrix]].append(row)
-    header = {"format": FORMAT, "descriptor": opening.descriptor, "rows": numbers}
-    sections = [
-        row.values.astype(">i2").tobytes() + b"".join(s.to_bytes(32, "big") for s in row.salts)
-        for row in opening.rows
-    ]
-    sections += [
-        b"".join(map(bn254.compress, leaf.points))
-        + b"".join(s.to_bytes(32, "big") for s in leaf.siblings)
+    number = {m.name: i for i, m in enumerate(opening.descriptor.matrices)}
+    places = np.array([(number[matrix], row) for matrix, row in opening.places], dtype=_PLACE)
+    rows = b"".join(
+        row.values.astype(">i2").tobytes() + _numbers(row.salts) for row in opening.rows
+    )
+    leaves = b"".join(
+        b"".join(map(bn254.compress, leaf.points)) + _numbers(leaf.siblings)
         for leaf in opening.leaves
-    ]
-    return pack_container(MAGIC, header, sections)
+    )
+    return pack(OPENING, opening.descriptor.to_json(), [places.tobytes(), rows, leaves])
 
 
 def write_opening(path: str | os.PathLike[str], opening: Opening) -> None:
@@ -128,68 +127,64 @@ def write_opening(path: str | os.PathLike[str], opening: Opening) -> None:
 
 def read_opening(path: str | os.PathLike[str]) -> Opening:
     """Read a `.hzo` file; see parse_opening."""
-    return parse_opening(read_bounded(path, MAX_BYTES))
+    return parse_opening(read_bounded(path, OPENING.max_bytes))
 
 
 def parse_opening(data: bytes) -> Opening:
     """Parse the bytes of a `.hzo` file strictly. InputError when anything is malformed.
 
-    Well formed says nothing yet of whether the rows belong to any commitment: check.py.
+    Well formed says nothing yet of whether the rows belong to any commitment: verify.py.
     """
-    if len(data) > MAX_BYTES:
-        raise InputError(f"an opening has at most {MAX_BYTES} bytes, not {len(data)}")
-    header, sections = read_container(data, MAGIC, _lengths)
-    descriptor, places = header["descriptor"], _places(header)
-    chosen, _ = leaves_of(descriptor, places)
+    header, (places_data, rows_data, leaves_data) = unpack(OPENING, data)
+    descriptor = parse_descriptor(header)
+    places = _parse_places(places_data, descriptor)
+    matrices = [descriptor.matrix(matrix) for matrix, _ in places]
+    leaves, count = leaves_of(descriptor, places)
     rows = tuple(
-        _parse_row(place, descriptor, blob)
-        for place, blob in zip(places, sections[: len(places)], strict=True)
+        _parse_row(place, matrix.columns, blob)
+        for place, matrix, blob in zip(
+            places,
+            matrices,
+            _cut(rows_data, [2 * m.columns + 32 * m.salts for m in matrices], "rows"),
+            strict=True,
+        )
     )
-    leaves = []
-    for (number, matrix, first, size), blob in zip(chosen, sections[len(places) :], strict=True):
-        points = tuple(bn254.decompress(blob[i : i + 32]) for i in range(0, 32 * size, 32))
-        leaves.append(OpenedLeaf(number, matrix, first, points, _elements(blob[32 * size :])))
-    return Opening(descriptor, rows, tuple(leaves))
+    sizes = [32 * (leaf.rows + siblings_needed(leaf.number, count)) for leaf in leaves]
+    opened = []
+    for leaf, blob in zip(leaves, _cut(leaves_data, sizes, "leaves"), strict=True):
+        points = tuple(bn254.decompress(blob[i : i + 32]) for i in range(0, 32 * leaf.rows, 32))
+        opened.append(OpenedLeaf(leaf, points, _elements(blob[32 * leaf.rows :])))
+    return Opening(descriptor, rows, tuple(opened))
 
 
-def _lengths(header: dict[str, Any]) -> list[int]:
-    if set(header) != _FIELDS:
-        raise InputError(f"an opening's header must have the fields {', '.join(sorted(_FIELDS))}")
-    if header["format"] != FORMAT:
-        raise InputError(f"this program reads {FORMAT!r}, not {str(header['format'])[:40]!r}")
-    if not isinstance(header["descriptor"], dict):
-        raise InputError("the opening's descriptor must be an object")
-    counts = check_descriptor(header["descriptor"])
-    places = _places(header)
-    check_exist(places, counts)
-    sizes = [row_sizes(header["descriptor"], matrix) for matrix, _ in places]
-    chosen, count = leaves_of(header["descriptor"], places)
-    return [2 * integers + 32 * salts for integers, salts in sizes] + [
-        32 * (size + siblings_needed(number, count)) for number, _, _, size in chosen
-    ]
+def _parse_places(data: bytes, descriptor: Descriptor) -> list[Row]:
+    if len(data) % _PLACE.itemsize or not 0 < len(data) <= _PLACE.itemsize * MAX_ROWS:
+        raise InputError(f"an opening names 1 to {MAX_ROWS} rows of {_PLACE.itemsize} bytes each")
+    found = np.frombuffer(data, dtype=_PLACE)
+    names = [m.name for m in descriptor.matrices]
+    if int(found["matrix"].max()) >= len(names):
+        raise InputError(f"the opening names a matrix beyond the {len(names)} of its descriptor")
+    places = [(names[matrix], row) for matrix, row in found.tolist()]
+    if places != checked(places, descriptor):
+        raise InputError("the opening's rows must stand in the commitment's order, each once")
+    return places
 
 
-def _places(header: dict[str, Any]) -> list[Row]:
-    rows = header["rows"]
-    if not isinstance(rows, dict) or set(rows) != set(MATRICES):
-        raise InputError("the opening's rows must be lists under E, U and V")
-    places = []
-    for matrix, letter in enumerate(MATRICES):
-        numbers = rows[letter]
-        if not isinstance(numbers, list) or not all(type(n) is int and n >= 0 for n in numbers):
-            raise InputError(f"the opening's rows of {letter} must be a list of row numbers")
-        if len(numbers) > MAX_ROWS or numbers != sorted(set(numbers)):
-            raise InputError(f"the opening's rows of {letter} must rise, at most {MAX_ROWS}")
-        places += [(matrix, number) for number in numbers]
-    return checked_count(places)
+def _cut(data: bytes, sizes: Sequence[int], what: str) -> list[bytes]:
+    if len(data) != sum(sizes):
+        raise InputError(f"the opening's {what} have {len(data)} bytes, not {sum(sizes)}")
+    found, start = [], 0
+    for size in sizes:
+        found.append(data[start : start + size])
+        start += size
+    return found
 
 
-def _parse_row(place: Row, descriptor: dict[str, Any], blob: bytes) -> OpenedRow:
-    integers, _ = row_sizes(descriptor, place[0])
-    values = np.frombuffer(blob, dtype=">i2", count=integers).astype(np.int16)
+def _parse_row(place: Row, columns: int, blob: bytes) -> OpenedRow:
+    values = np.frombuffer(blob, dtype=">i2", count=columns).astype(np.int16)
     if values.min() < -LIMIT:
         raise InputError(f"the opening holds an integer beyond {LIMIT} in magnitude")
-    return OpenedRow(place, values, _elements(blob[2 * integers :]))
+    return OpenedRow(place, values, _elements(blob[2 * columns :]))
 
 
 def _elements(blob: bytes) -> tuple[int, ...]:
@@ -197,3 +192,7 @@ def _elements(blob: bytes) -> tuple[int, ...]:
     if any(number >= R for number in numbers):
         raise InputError("the opening holds a number that is no canonical field element")
     return numbers
+
+
+def _numbers(numbers: Sequence[int]) -> bytes:
+    return b"".join(number.to_bytes(32, "big") for number in numbers)

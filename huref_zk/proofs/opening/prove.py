@@ -2,67 +2,51 @@
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Iterable
 
-from huref_zk.commitment import tree as merkle
-from huref_zk.commitment.file import (
-    Commitment,
-    Quantised,
-    check_descriptor,
-    leaf_hashes,
-    side_by_side,
-)
-from huref_zk.commitment.salts import row_salts, salt_key
+from huref_zk.commitment import tree
+from huref_zk.commitment.commit import NOT_THIS_MODEL, Owner
+from huref_zk.commitment.file import leaf_hashes
 from huref_zk.errors import InputError
 from huref_zk.proofs.opening.file import OpenedLeaf, OpenedRow, Opening, leaves_of
-from huref_zk.proofs.opening.rows import Row, check_exist, checked_count
+from huref_zk.proofs.opening.rows import Row, checked
 from huref_zk.proofs.opening.verify import wrong_rows
 from huref_zk.srs.file import Srs
 
 
-def open_rows(
-    quantised: Quantised, secret: bytes, commitment: Commitment, rows: list[Row], srs: Srs
-) -> Opening:
-    """Reveal ``rows``: their integers, salts and Merkle paths.
+def open_rows(owner: Owner, rows: Iterable[Row], srs: Srs) -> Opening:
+    """Reveal ``rows``: their integers, salts and paths in the tree.
 
     InputError for rows that do not exist, and unless the rows under this secret are those of the
     commitment: a false opening is never made.
     """
-    counts = check_descriptor(commitment.descriptor)
-    places = checked_count(sorted(set(rows)))
-    check_exist(places, counts)
-    matrices = side_by_side(quantised)
-    groups = (commitment.E_points, commitment.U_points, commitment.V_points)
-    d, length = commitment.hidden, commitment.length
-    for matrix, count, width in zip(matrices, counts, (d, length, length), strict=True):
-        if matrix.shape != (count, width):
-            raise InputError("the commitment is not one of this model: its matrices differ in size")
-    if srs.sha256 != commitment.descriptor["srs"]["sha256"]:
-        raise InputError("the commitment was made under another SRS than the one given")
-    key = salt_key(secret, matrices)
-    salts = [row_salts(key, index, len(matrix)) for index, matrix in enumerate(matrices)]
+    descriptor, witness = owner.descriptor, owner.witness
+    places = checked(rows, descriptor)
+    if (srs.k, srs.sha256) != (descriptor.srs.k, descriptor.srs.sha256):
+        raise InputError("the commitment is under another SRS than the one given")
+    key = witness.key(owner.secret)
     opened = tuple(
-        OpenedRow((m, i), matrices[m][i].astype(np.int16), tuple(salts[m][i])) for m, i in places
+        OpenedRow(
+            (matrix, row),
+            witness.values(matrix, row, row + 1)[0],
+            tuple(witness.salts(key, matrix, range(row, row + 1))[0]),
+        )
+        for matrix, row in places
     )
-    leaves, _ = leaves_of(commitment.descriptor, places)
-    paths = merkle.paths(leaf_hashes(commitment), [number for number, *_ in leaves])
+    leaves, _ = leaves_of(descriptor, places)
+    paths = tree.paths(leaf_hashes(owner.commitment), [leaf.number for leaf in leaves])
     opening = Opening(
-        commitment.descriptor,
+        descriptor,
         opened,
         tuple(
             OpenedLeaf(
-                number,
-                matrix,
-                first,
-                tuple(groups[matrix][first : first + size]),
+                leaf,
+                owner.commitment.points[leaf.matrix][leaf.first : leaf.first + leaf.rows],
                 tuple(path),
             )
-            for (number, matrix, first, size), path in zip(leaves, paths, strict=True)
+            for leaf, path in zip(leaves, paths, strict=True)
         ),
     )
     if wrong_rows(opening, srs):
-        raise InputError(
-            "the commitment is not one of this model under this secret; "
-            "use the files that 'commit' wrote for it"
-        )
+        raise InputError(NOT_THIS_MODEL)
     return opening

@@ -1,44 +1,44 @@
-"""Which rows of a commitment: their names (E:0,17-20;U:5), and a judge's random choice."""
+"""Which rows of a commitment: their names (E:0,17-20;C:5;qv28:7), and a judge's random choice."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Sequence
 
-from huref_zk.commitment.file import check_descriptor, row_length
-from huref_zk.commitment.salts import E_SALTS, SALTS
+from huref_zk.commitment.descriptor import Descriptor
 from huref_zk.errors import InputError
 from huref_zk.proofs.sampling import draw_distinct
 
-MATRICES = "EUV"
-MAX_ROWS = 4096
+MAX_ROWS = 1 << 14
 """Rows of the largest opening."""
-Row = tuple[int, int]
-"""(matrix, row): matrix 0 is E, 1 is U, 2 is V."""
+Row = tuple[str, int]
+"""(matrix, row): a matrix of the descriptor and the number of a row of it."""
+MAX_NAMED = 8
+"""Rows named in a message."""
+_MATRIX = re.compile(r"[A-Za-z]{1,8}[0-9]{0,6}")
 _RANGE = re.compile(r"([0-9]{1,6})(?:-([0-9]{1,6}))?")
 
 
 def name(row: Row) -> str:
-    """'U:5' for row 5 of U."""
-    return f"{MATRICES[row[0]]}:{row[1]}"
+    """'C:5' for row 5 of C."""
+    return f"{row[0]}:{row[1]}"
 
 
-def row_sizes(descriptor: dict[str, Any], matrix: int) -> tuple[int, int]:
-    """(integers, salts) of a row of this matrix."""
-    if matrix == 0:
-        return descriptor["model"]["hidden_size"], E_SALTS
-    return row_length(descriptor), SALTS
+def listed(rows: Sequence[Row]) -> str:
+    """'C:5, C:6 and 3 more'."""
+    named = ", ".join(map(name, rows[:MAX_NAMED]))
+    return named + (f" and {len(rows) - MAX_NAMED} more" if len(rows) > MAX_NAMED else "")
 
 
-def parse_rows(text: str) -> list[Row]:
-    """The rows that ``text`` names, sorted: matrices with row numbers and ranges (ends included),
-    as in ``E:0,17-20;U:5``. InputError for anything else, and for more than MAX_ROWS rows."""
+def parse_rows(text: str, descriptor: Descriptor) -> list[Row]:
+    """The rows that ``text`` names, in order: matrices with row numbers and ranges (ends included),
+    as in ``E:0,17-20;C:5``. InputError for anything else, for rows that the commitment does not
+    have, and for more than MAX_ROWS."""
     rows: set[Row] = set()
     for part in text.split(";"):
-        letter, colon, numbers = part.strip().partition(":")
-        if len(letter) != 1 or letter not in MATRICES or not colon:
-            raise InputError(f"write rows as E:0,17-20;U:5, not {text[:60]!r}")
+        matrix, colon, numbers = part.strip().partition(":")
+        if not _MATRIX.fullmatch(matrix) or not colon:
+            raise InputError(f"write rows as E:0,17-20;C:5, not {text[:60]!r}")
         for item in numbers.split(","):
             match = _RANGE.fullmatch(item.strip())
             if match is None:
@@ -46,33 +46,38 @@ def parse_rows(text: str) -> list[Row]:
             first, last = int(match[1]), int(match[2] or match[1])
             if last < first or last - first >= MAX_ROWS:
                 raise InputError(f"{item.strip()} is no range of at most {MAX_ROWS} rows")
-            rows |= {(MATRICES.index(letter), i) for i in range(first, last + 1)}
-    return checked_count(sorted(rows))
+            rows |= {(matrix, i) for i in range(first, last + 1)}
+    return checked(rows, descriptor)
 
 
-def sample_rows(descriptor: dict[str, Any], root: int, nonce: bytes, count: int) -> list[Row]:
-    """The ``count`` rows that a judge's nonce chooses among all rows of E, U and V, sorted.
+def sample_rows(descriptor: Descriptor, root: int, nonce: bytes, count: int) -> list[Row]:
+    """The rows that a judge's nonce chooses: ``count`` of every matrix, all of those that have
+    fewer, in order.
 
-    The root is hashed along, so the choice is one for this commitment alone. InputError when there
-    are fewer rows, or more than MAX_ROWS are asked for.
+    Stratified, so that no matrix is small beside another: each is sampled as if it were alone. Root
+    and matrix are hashed along. InputError for a count below 1, and when that would be more than
+    MAX_ROWS in all.
     """
-    counts = check_descriptor(descriptor)
-    material = [root.to_bytes(32, "big"), nonce, count.to_bytes(8, "big", signed=True)]
-    drawn = draw_distinct(b"huref-zk opening sample 1", material, sum(counts), count)
-    everything = [(m, i) for m, rows in enumerate(counts) for i in range(rows)]
-    return checked_count([everything[number] for number in drawn])
+    if count < 1:
+        raise InputError("a sample has at least one row of every matrix")
+    rows: list[Row] = []
+    for m in descriptor.matrices:
+        wanted = min(count, m.rows)
+        material = [root.to_bytes(32, "big"), nonce, m.name.encode(), wanted.to_bytes(8, "big")]
+        drawn = draw_distinct(b"huref-zk opening sample 2", material, m.rows, wanted)
+        rows += [(m.name, number) for number in drawn]
+    return checked(rows, descriptor)
 
 
-def checked_count(rows: list[Row]) -> list[Row]:
-    """``rows``, if there are not too many."""
-    if not 0 < len(rows) <= MAX_ROWS:
-        raise InputError(f"an opening holds 1 to {MAX_ROWS} rows, not {len(rows)}")
-    return rows
-
-
-def check_exist(rows: Iterable[Row], counts: tuple[int, int, int]) -> None:
-    """InputError unless the matrices, of that many rows each, have all these rows."""
-    for row in rows:
-        if row[1] >= counts[row[0]]:
-            letter = MATRICES[row[0]]
-            raise InputError(f"there is no row {name(row)}: {letter} has {counts[row[0]]} rows")
+def checked(rows: Iterable[Row], descriptor: Descriptor) -> list[Row]:
+    """``rows`` in the commitment's order, each once. InputError when there are none, too many, or
+    one that the commitment does not have."""
+    found = set(rows)
+    if not 0 < len(found) <= MAX_ROWS:
+        raise InputError(f"an opening holds 1 to {MAX_ROWS} rows, not {len(found)}")
+    for row in sorted(found):
+        matrix = descriptor.matrix(row[0])
+        if not 0 <= row[1] < matrix.rows:
+            raise InputError(f"there is no row {name(row)}: {row[0]} has {matrix.rows} rows")
+    order = {m.name: i for i, m in enumerate(descriptor.matrices)}
+    return sorted(found, key=lambda row: (order[row[0]], row[1]))

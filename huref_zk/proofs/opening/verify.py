@@ -1,179 +1,184 @@
-"""The judge's side: does an opening belong to the commitment with this root? Numbered steps:
-
-    0 parse     well formed; every integer within +-32767, every salt below r
-    1 root      each leaf and its path lead to the expected root, with this descriptor
-    2 SRS       a ceremony's, one the caller names, or the test setup if the caller allows it
-    3 rows      the commitment computed from each row is the one in its leaf
-    4 choice    the rows are the ones that the judge's nonce chooses
-    5 weights   the integers are those of a given model (compare.py)
+"""The judge's side of an opening. Its steps are those of kernel.STEPS["opening"].
 
 Imports neither torch nor safetensors.
 """
 
 from __future__ import annotations
 
-import functools
 import hashlib
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from huref_zk.commitment import tree as merkle
+import numpy as np
+
+from huref_zk.argument.batching import Equation, combine, first_false
+from huref_zk.commitment import tree
+from huref_zk.commitment.descriptor import Descriptor
 from huref_zk.curve import bn254
-from huref_zk.curve.bn254 import Point, R
-from huref_zk.errors import InputError, StepFailed
-from huref_zk.files.container import canonical_json
-from huref_zk.proofs.opening.file import (
-    OpenedLeaf,
-    OpenedRow,
-    Opening,
-    leaves_of,
-    read_opening,
-    serialise_opening,
+from huref_zk.curve.bn254 import R
+from huref_zk.files.formats import OPENING
+from huref_zk.proofs.kernel import (
+    Report,
+    Setup,
+    Step,
+    check_srs,
+    describe,
+    expected_root,
+    read_claim,
+    refuse_unless,
 )
-from huref_zk.proofs.opening.rows import Row, name, row_sizes, sample_rows
-from huref_zk.proofs.setup import trusted_srs
+from huref_zk.proofs.opening.differences import Recomputed, check_rows
+from huref_zk.proofs.opening.file import OpenedLeaf, OpenedRow, Opening, parse_opening
+from huref_zk.proofs.opening.rows import MAX_NAMED, Row, listed, name, sample_rows
 from huref_zk.srs.file import Srs
 
-_NAMED = 8  # rows named in a message
 
-Heard = Callable[[int, str, str], None]
-"""Hears each step that held: number, name, what was established."""
+@dataclass(frozen=True)
+class Choice:
+    """What a judge chose by: a nonce of 32 bytes, and how many rows of every matrix."""
+
+    nonce: bytes
+    count: int
 
 
-def check_opening_file(
+def verify_file(
     path: Path,
-    root_hex: str,
-    cache: Path,
-    allow_test: bool = False,
-    choice: tuple[bytes, int] | None = None,
-    heard: Heard | None = None,
-    trusted: Collection[str] = (),
-) -> Opening:
-    """Check the file at ``path`` against the root (64 hex digits): steps 0 to 4.
+    expected: str | Path,
+    setup: Setup,
+    choice: Choice | None = None,
+    recompute: Callable[[Descriptor], Recomputed] | None = None,
+    heard: Callable[[Step], None] | None = None,
+) -> Report:
+    """Verify a `.hzo` file against ``expected``: a commitment file, or a root as 64 hex digits.
 
-    choice: the judge's nonce and how many rows it was to choose, if that is demanded; trusted:
-    SHA-256, hex, of SRS files that the caller trusts besides the ceremony's. Raises StepFailed,
-    EnvironmentLacks when the SRS is not at hand, InputError when there is no file.
+    choice: the rows must be those that it chooses. recompute: gives what a model that the caller
+    holds makes under a descriptor (differences.recomputing); the rows must be that model's. Raises
+    StepFailed (a claim that is false or malformed; at the step "weights" its cause is a
+    differences.Different), InputError (unreadable arguments), EnvironmentLacks.
     """
-    if not path.is_file():  # a wrong argument, not a false claim
-        raise InputError(f"{path} is not a file")
-    try:
-        opening = read_opening(path)
-    except InputError as e:
-        raise StepFailed(0, f"{path}: {e}") from e
-    say = heard or (lambda *_: None)
-    say(0, "parse", f"{len(opening.rows)} rows, well formed")
-    check_opening(opening, root_hex, cache, allow_test, choice, say, trusted)
-    return opening
+    root = expected_root(expected)
+    data = read_claim(path, OPENING)
+    return verify_bytes(data, root, setup, choice, recompute, Report("opening", heard=heard))
 
 
-def check_opening(
-    opening: Opening,
-    root_hex: str,
-    cache: Path,
-    allow_test: bool = False,
-    choice: tuple[bytes, int] | None = None,
-    heard: Heard | None = None,
-    trusted: Collection[str] = (),
-) -> None:
-    """Steps 1 to 4 on a parsed opening; see check_opening_file."""
-    say = heard or (lambda *_: None)
-    check_root(opening, int(root_hex, 16))
-    say(1, "root", root_hex)
-    srs = trusted_srs(opening.descriptor, cache, allow_test, trusted)
-    say(2, "SRS", f"{srs.kind} setup {srs.sha256[:16]}, 2^{srs.k} rows")
-    wrong = wrong_rows(opening, srs)
-    if wrong:
-        raise StepFailed(3, f"not what was committed: {listed(wrong)}")
-    say(3, "rows", f"{len(opening.rows)} rows are the committed ones, all entries small integers")
-    if choice is not None:
-        nonce, count = choice
-        wanted = sample_rows(opening.descriptor, int(root_hex, 16), nonce, count)
-        if opening.places != wanted:
-            missing = [row for row in wanted if row not in set(opening.places)]
-            what = f"missing are {listed(missing)}" if missing else "there are others besides"
-            raise StepFailed(4, f"these are not the {count} rows that the nonce chooses: {what}")
-        say(4, "choice", f"the {count} rows that the nonce chooses")
+def verify_bytes(
+    data: bytes,
+    root: str,
+    setup: Setup,
+    choice: Choice | None = None,
+    recompute: Callable[[Descriptor], Recomputed] | None = None,
+    report: Report | None = None,
+) -> Report:
+    """Run the steps on an opening's bytes; the last only with ``recompute``. See verify_file."""
+    report = report or Report("opening")
+    with report.step("parse") as step:
+        opening = parse_opening(data)
+        step.established(f"{len(data)} bytes, {len(opening.rows)} rows, well formed")
+    with report.step("commitment") as step:
+        for leaf, found in roots(opening):
+            start = name((leaf.place.matrix, leaf.place.first))
+            refuse_unless(
+                found == int(root, 16),
+                f"the leaf from {start} on does not lead to the expected root",
+            )
+        step.established(f"root {root}")
+    describe(report, opening.descriptor)
+    report.facts["rows"] = [name(place) for place in opening.places]
+    report.facts["chosen_by_nonce"] = choice is not None
+    srs = check_srs(report, opening.descriptor, setup)
+    with report.step("rows") as step:
+        wrong = wrong_rows(opening, srs)
+        others = ", maybe others" if len(wrong) == MAX_NAMED else ""
+        refuse_unless(not wrong, f"not what was committed: {listed(wrong)}{others}")
+        step.established(
+            f"{len(opening.rows)} rows are the committed ones, all entries small integers"
+        )
+    _choice(opening, int(root, 16), choice, report)
+    if recompute is not None:
+        given = recompute(opening.descriptor)  # not within the step: the model may be unreadable
+        with report.step("weights") as step:
+            step.established(check_rows(opening, given))
+    return report
 
 
-def check_root(opening: Opening, root: int) -> None:
-    """Step 1: every leaf leads to ``root``. StepFailed(1)."""
-    for leaf, found in roots(opening):
-        if found != root:
-            place = name((leaf.matrix, leaf.first))
-            raise StepFailed(1, f"the leaf from {place} on does not lead to the expected root")
+def _choice(opening: Opening, root: int, choice: Choice | None, report: Report) -> None:
+    with report.step("choice") as step:
+        if choice is None:
+            step.established("none was demanded: the owner may have chosen the rows")
+            return
+        wanted = sample_rows(opening.descriptor, root, choice.nonce, choice.count)
+        missing = sorted(set(wanted) - set(opening.places))
+        refuse_unless(not missing, f"the nonce chooses other rows: missing are {listed(missing)}")
+        refuse_unless(opening.places == wanted, "the nonce chooses other rows: these are more")
+        step.established(
+            f"the {len(wanted)} rows that the nonce chooses, {choice.count} of every matrix"
+        )
 
 
 def roots(opening: Opening) -> Iterator[tuple[OpenedLeaf, int | None]]:
     """Each leaf, and the root that it and its path lead to; None for a path of wrong length."""
-    descriptor = canonical_json(opening.descriptor)
-    _, count = leaves_of(opening.descriptor, opening.places)
+    bound = opening.descriptor.to_bytes()
+    matrices = opening.descriptor.matrices
+    number = {m.name: i for i, m in enumerate(matrices)}
+    count = len(tree.leaf_ranges([m.rows for m in matrices]))
     for leaf in opening.leaves:
-        hashed = merkle.leaf(leaf.matrix, leaf.first, b"".join(map(bn254.compress, leaf.points)))
-        found = merkle.check_path(hashed, leaf.number, count, leaf.siblings, descriptor)
-        yield leaf, found
+        points = b"".join(map(bn254.compress, leaf.points))
+        hashed = tree.leaf(number[leaf.place.matrix], leaf.place.first, points)
+        yield leaf, tree.check_path(hashed, leaf.place.number, count, leaf.siblings, bound)
 
 
-def wrong_rows(opening: Opening, srs: Srs) -> list[Row]:
-    """Step 3: the rows whose commitment is not the point that their leaf holds for them.
+def wrong_rows(opening: Opening, srs: Srs, limit: int = MAX_NAMED) -> list[Row]:
+    """Rows whose commitment is not the point that their leaf holds for them, at most ``limit``.
 
-    All at once as a random combination (a false row escapes with probability 2^-128); only if
-    that fails are they tried one by one.
+    All at once as a random combination (a false row escapes with probability 2^-128); only where
+    that fails is it halved, down to single rows.
     """
-    point = _points(opening)
-    sizes = [sum(row_sizes(opening.descriptor, m)) for m, _ in opening.places]
-    generators = srs.lagrange(0, max(sizes))
-    stream = _weights(opening)
-    totals = [0] * len(generators)
-    for row, weight in zip(opening.rows, stream, strict=True):
-        for t, value in enumerate(_entries(row)):
-            totals[t] += weight * value
-    points = [point(row.place) for row in opening.rows]
-    if _vanishes(generators, totals, points, stream):
-        return []
-    return [
-        row.place
-        for row, p in zip(opening.rows, points, strict=True)
-        if not _vanishes(generators, _entries(row), [p], [1])
-    ]
+    generators = srs.lagrange(0, max(len(row.values) + len(row.salts) for row in opening.rows))
+    weights, points = _weights(opening), opening.points()
+    wrong: list[Row] = []
+    todo = [range(len(opening.rows))]
+    while todo and len(wrong) < limit:
+        part = todo.pop()
+        rows = opening.rows[part.start : part.stop]
+        factors, targets = weights[part.start : part.stop], points[part.start : part.stop]
+        totals = _combined(rows, factors, len(generators))
+        together = Equation(
+            "rows", [*generators, *targets], [*totals, *(-factor for factor in factors)]
+        )
+        if first_false([together], [1]) is None:
+            continue
+        if len(part) == 1:
+            wrong.append(opening.rows[part.start].place)
+        else:
+            middle = (part.start + part.stop) // 2
+            todo += [range(middle, part.stop), range(part.start, middle)]
+    return wrong
 
 
-def listed(rows: Sequence[Row]) -> str:
-    """'U:5, U:6 and 3 more'."""
-    named = ", ".join(map(name, rows[:_NAMED]))
-    return named + (f" and {len(rows) - _NAMED} more" if len(rows) > _NAMED else "")
-
-
-def _entries(row: OpenedRow) -> list[int]:
-    return [*row.values.tolist(), *row.salts]
-
-
-def _points(opening: Opening) -> Callable[[Row], Point]:
-    leaves = {(leaf.matrix, leaf.first): leaf for leaf in opening.leaves}
-
-    @functools.cache
-    def point(place: Row) -> Point:
-        first = place[1] // merkle.LEAF_POINTS * merkle.LEAF_POINTS
-        leaf: OpenedLeaf = leaves[place[0], first]
-        return leaf.points[place[1] - first]
-
-    return point
+def _combined(rows: Sequence[OpenedRow], weights: Sequence[int], length: int) -> list[int]:
+    """sum_i weights_i (integers | salts of row i) mod r, padded to ``length`` entries."""
+    totals = [0] * length
+    by_size: dict[int, list[int]] = {}
+    for index, row in enumerate(rows):
+        by_size.setdefault(len(row.values), []).append(index)
+    for columns, indices in by_size.items():
+        chosen = [weights[i] for i in indices]
+        values = combine(chosen, np.array([rows[i].values for i in indices]))
+        for place, value in enumerate(values):
+            totals[place] += value
+        for i in indices:
+            for place, salt in enumerate(rows[i].salts, start=columns):
+                totals[place] += weights[i] * salt
+    return [total % R for total in totals]
 
 
 def _weights(opening: Opening) -> list[int]:
     """128-bit numbers that nobody can foresee without fixing the whole opening."""
-    digest = hashlib.sha512(b"huref-zk opening batch 1" + serialise_opening(opening)).digest()
-    stream = hashlib.shake_256(digest).digest(16 * len(opening.rows))
+    state = hashlib.sha512(b"huref-zk opening batch 2" + opening.descriptor.to_bytes())
+    for row, point in zip(opening.rows, opening.points(), strict=True):
+        state.update(name(row.place).encode() + b"\n" + row.values.astype(">i2").tobytes())
+        state.update(b"".join(salt.to_bytes(32, "big") for salt in row.salts))
+        state.update(bn254.compress(point))
+    stream = hashlib.shake_256(state.digest()).digest(16 * len(opening.rows))
     return [int.from_bytes(stream[i : i + 16], "big") for i in range(0, len(stream), 16)]
-
-
-def _vanishes(
-    generators: Sequence[Point],
-    entries: Sequence[int],
-    points: Sequence[Point],
-    weights: Sequence[int],
-) -> bool:
-    """Whether sum_t entries_t g_t = sum_i weights_i points_i."""
-    terms = [*generators[: len(entries)], *points]
-    scalars = [*(e % R for e in entries), *(-w for w in weights)]
-    return bn254.msm(terms, scalars) is None
