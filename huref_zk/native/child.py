@@ -86,7 +86,7 @@ def _orphaned(parent: int) -> bool:
 
 def _add_user_site(folder: str) -> None:
     """Put the user's site-packages where an ordinary start puts it: before the others."""
-    before = list(sys.path)
+    before = sys.path[:] = [entry for entry in sys.path if entry != folder]
     site.addsitedir(folder)
     added = [entry for entry in sys.path if entry not in before]
     others = site.getsitepackages()

@@ -126,12 +126,18 @@ def test_in_the_users_site(tmp_path):
     Path(site).mkdir(parents=True)
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
-    (Path(site) / "linked.pth").write_text(f"{ROOT}\n{elsewhere}\n")
+    (Path(site) / "huref_zk").symlink_to(ROOT / "huref_zk")
+    (Path(site) / "linked.pth").write_text(f"{elsewhere}\n")
     (elsewhere / "from_the_user.py").write_text("def word():\n    return 'found'\n")
+    # A newer one of a package that the interpreter has too.
+    (Path(site) / "pip").mkdir()
+    (Path(site) / "pip" / "__init__.py").write_text("def word():\n    return 'newer'\n")
     options = {"env": environment, "cwd": tmp_path, "capture_output": True, "text": True}
     words = ["from_the_user", "word"]
     done = subprocess.run([plain, "-c", ASK, *words], timeout=60, **options)
     assert done.stdout.strip() == "found", done.stderr
+    done = subprocess.run([plain, "-c", ASK, "pip", "word"], timeout=60, **options)
+    assert done.stdout.strip() == "newer", done.stderr
     without = [plain, "-s", "-c", f"import sys; sys.path.append({str(ROOT)!r})\n{ASK}", *words]
     done = subprocess.run(without, timeout=60, **options)
     assert "No module named 'from_the_user'" in done.stderr  # where the parent has none, nor has it
