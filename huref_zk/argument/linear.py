@@ -10,15 +10,17 @@ at once: send R = <m> and t = <m, f> for a random row m each; receive e; send s 
     <s> = R + e W        <s, f> = t + e b
 
 the first of all relations as one random combination, a single multi-scalar sum. Soundness as in
-docs/protocol.md: a point comes with the row behind it, so both equations hold between rows that were
-fixed before e, and together say <w, f> = b but with probability 2^-128. Zero knowledge: s is as
-uniform as m, and R and t follow from s.
+docs/protocol.md: a point comes with the row behind it, so both equations hold between rows that
+were fixed before e, and together say <w, f> = b but with probability 2^-128. Zero knowledge: s is
+as uniform as m, and R and t follow from s.
 
 From claims about products of a whole matrix to one relation, by numbers drawn when the claims are
 fixed (a false claim survives with probability 2^-127):
 
-    read_by    y_i = x_i M for every i     c = sum_i rho_i x_i, f = gamma, b = sum rho_i <gamma, y_i>
-    written_by y_i = M a_i for every i     c = gamma, f = sum_i rho_i a_i, b = sum rho_i <gamma, y_i>
+    read_by     y_i = x_i M for every i    c = sum_i rho_i x_i    f = gamma
+    written_by  y_i = M a_i for every i    c = gamma              f = sum_i rho_i a_i
+
+with b = sum_i rho_i <gamma, y_i> in both.
 
 Bytes: for each relation R (32 bytes compressed) and t (32 bytes big-endian, below r); then for each
 its s, as many such numbers as its matrix has columns and salts.

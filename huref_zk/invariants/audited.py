@@ -1,4 +1,4 @@
-"""Matrices of single layers, and of the output, that are committed so that inference can be audited.
+"""Matrices of single layers, and of the output, committed so that inference can be audited.
 
     qv<l>    [Wq | Wv]   ko<l>    [Wk | Wo^T]        up<l>   Wup        down<l>   Wdown^T
 

@@ -151,7 +151,7 @@ def test_one_salt(index, place, honest, refusal):
 
 
 def test_a_place_that_is_always_zero(honest, refusal):
-    """Between the blocks of a core's row there are none but zeros, and nothing else can be shown."""
+    """Between the blocks of a core's row stand zeros, and nothing else can be shown."""
     values = honest.rows[3].values.copy()
     assert values[6] == 0
     values[6] = 1
