@@ -1,4 +1,4 @@
-"""`huref-zk verify` and the public face import none of the heavy libraries that only owners need."""
+"""`huref-zk verify` and the public face import none of the heavy libraries that owners need."""
 
 from __future__ import annotations
 

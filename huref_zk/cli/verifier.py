@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 # What belongs to one kind of file only, by the parameter's name.
 _OPTIONS = {
     "BUNDLE": ("image", "generator"),
-    "SIMILARITY": ("at_least", "at_most"),
+    "SIMILARITY": ("at_least", "at_most", "any_bounds"),
     "OPENING": ("sample", "nonce"),
     "AUDIT": ("prompt", "prompt_ids", "positions", "all_positions", "nonce"),
 }
@@ -58,6 +58,9 @@ def _list_steps(ctx: click.Context, param: click.Parameter, kind: str | None) ->
 @click.option("--image", type=IN, help="The published picture (PNG) that a .hzp file is to prove.")
 @generator_option
 @bounds_options
+@click.option(
+    "--any-bounds", is_flag=True, help="Demand no bound of a .hzs file; be told what it shows."
+)
 @sample_option
 @nonce_option()
 @prompt_options
@@ -128,7 +131,13 @@ def _verify_picture(
     show(output, report, headline, about(report.facts))
 
 
-_HANDLERS = {"BUNDLE": _verify_picture}
+def _verify_pair(*arguments: Any, **demands: Any) -> None:
+    from huref_zk.cli.similarity import verify_pair
+
+    verify_pair(*arguments, **demands)
+
+
+_HANDLERS = {"BUNDLE": _verify_picture, "SIMILARITY": _verify_pair}
 
 
 @click.command()
