@@ -52,6 +52,13 @@ class LazyGroup(click.Group):
         ctx.meta["json"] = "--json" in args
         return super().parse_args(ctx, args)
 
+    def main(self, *arguments: Any, **options: Any) -> Any:
+        """As click's, but help that cannot be put together ends in one line as well."""
+        from huref_zk.cli.common import failures_reported
+
+        with failures_reported(False):
+            return super().main(*arguments, **options)
+
     def invoke(self, ctx: click.Context) -> Any:
         """As click does, but every error of ours ends in one line and its exit code, and a wrong
         option is reported as JSON too where --json is given."""

@@ -16,10 +16,11 @@ from huref_zk.cli.options import (
     nonce_option,
     policy_options,
     prompt_options,
+    reading_options,
     sample_option,
     setup_options,
 )
-from huref_zk.cli.outputs import IN
+from huref_zk.cli.outputs import IN, REFERENCE
 from huref_zk.errors import InputError
 
 if TYPE_CHECKING:
@@ -29,8 +30,10 @@ if TYPE_CHECKING:
 _OPTIONS = {
     "BUNDLE": ("image", "generator"),
     "SIMILARITY": ("at_least", "at_most", "any_bounds"),
-    "OPENING": ("sample", "nonce"),
-    "AUDIT": ("prompt", "prompt_ids", "positions", "all_positions", "nonce"),
+    "OPENING": ("sample", "nonce", "model", "tokens", "revision", "allow_pickle", "map_file"),
+    "AUDIT": (
+        *("nonce", "prompt", "prompt_ids", "tokenizer", "positions", "all_positions", "logits"),
+    ),
 }
 
 
@@ -63,7 +66,12 @@ def _list_steps(ctx: click.Context, param: click.Parameter, kind: str | None) ->
 )
 @sample_option
 @nonce_option()
+@click.option("--model", type=REFERENCE, help="Demand an opening's rows to be this model's.")
+@click.option("--tokens", type=IN, help="The file of token ids that was given to commit, if any.")
+@reading_options
 @prompt_options
+@click.option("--tokenizer", type=IN, help="Your own tokenizer.json, for --prompt.")
+@click.option("--logits", type=IN, help="What a service said, to be compared with an audit.")
 @policy_options
 @setup_options
 @click.option(
@@ -100,7 +108,8 @@ def verify(
         raise InputError(f"{file}: there is nothing to verify in a {kind.name}")
     for name, value in demands.items():
         if name not in _OPTIONS[known] and value not in (None, False):
-            raise InputError(f"--{name.replace('_', '-')} says nothing about a {kind.name}")
+            option = "map" if name == "map_file" else name.replace("_", "-")
+            raise InputError(f"--{option} says nothing about a {kind.name}")
     given = {name: demands[name] for name in _OPTIONS[known]}
     count = 2 if known == "SIMILARITY" else 1
     if len(expected) != count:
@@ -137,7 +146,24 @@ def _verify_pair(*arguments: Any, **demands: Any) -> None:
     verify_pair(*arguments, **demands)
 
 
-_HANDLERS = {"BUNDLE": _verify_picture, "SIMILARITY": _verify_pair}
+def _verify_opening(*arguments: Any, **demands: Any) -> None:
+    from huref_zk.cli.opening import verify_opening
+
+    verify_opening(*arguments, **demands)
+
+
+def _verify_audit(*arguments: Any, **demands: Any) -> None:
+    from huref_zk.cli.audit import verify_audit
+
+    verify_audit(*arguments, **demands)
+
+
+_HANDLERS = {
+    "BUNDLE": _verify_picture,
+    "SIMILARITY": _verify_pair,
+    "OPENING": _verify_opening,
+    "AUDIT": _verify_audit,
+}
 
 
 @click.command()
