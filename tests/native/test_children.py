@@ -161,12 +161,12 @@ def test_killed_from_outside():
 
 
 def test_a_limit_on_memory():
-    with Child(memory=2 * GIB) as child:
+    with Child(memory=GIB // 2) as child:
         assert child.call(JOBS, "take", (10,)) == 10 << 20
-        with pytest.raises(EnvironmentLacks, match=r"MemoryError.*limited to 2 GiB"):
-            child.call(JOBS, "take", (3000,))
+        with pytest.raises(EnvironmentLacks, match=r"MemoryError.*limited to 0.5 GiB"):
+            child.call(JOBS, "take", (900,))
     with Child() as child:
-        assert child.call(JOBS, "take", (3000,)) == 3000 << 20  # the control
+        assert child.call(JOBS, "take", (900,)) == 900 << 20  # the control
 
 
 def limited(gigabytes, code):
@@ -183,13 +183,13 @@ from huref_zk.native.process import Child
 with Child(memory=8 << 30) as child:
     print(child.call({JOBS!r}, "take", (10,)))
     try:
-        child.call({JOBS!r}, "take", (3000,))
+        child.call({JOBS!r}, "take", (900,))
     except EnvironmentLacks as error:
         print(error)
 """
-    done = limited(2, code)
+    done = limited(0.5, code)
     assert done.stdout.startswith(f"{10 << 20}\n"), done.stderr
-    assert "limited to 2 GiB" in done.stdout
+    assert "limited to 0.5 GiB" in done.stdout
 
 
 def test_a_python_without_limits(monkeypatch):
