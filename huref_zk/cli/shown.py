@@ -81,6 +81,46 @@ def _bundle(data: bytes) -> Shown:
     return {**claims, "bundle": asdict(bundle.claim)}, [*lines, *words.bundle_in_words(bundle)]
 
 
+def _pair(data: bytes) -> Shown:
+    from huref_zk.cli.similarity import bounds_data
+    from huref_zk.proofs.similarity.file import parse_bundle
+
+    bundle = parse_bundle(data)
+    claims: dict[str, Any] = {"bundle": asdict(bundle.claim), **bounds_data(bundle.claim.bounds)}
+    lines = words.pair_in_words(bundle)
+    roots = bundle.claim.roots
+    for name, root, part in zip(("first", "second"), roots, bundle.commitments, strict=True):
+        claims[name], inside = _commitment(part)
+        lines.append(f"{name} model; the file claims root {root}")
+        lines += [f"  {line}" for line in inside]
+    return claims, lines
+
+
+def _opening(data: bytes) -> Shown:
+    from huref_zk.proofs.opening.file import parse_opening
+    from huref_zk.proofs.opening.rows import name
+    from huref_zk.proofs.opening.verify import roots
+
+    opening = parse_opening(data)
+    _, root = next(roots(opening))
+    assert root is not None  # the file's format gives every path its length
+    claims = {
+        "commitment": opening.descriptor.to_json(),
+        "root_of_first_row": f"{root:064x}",
+        "rows": [name(place) for place in opening.places],
+    }
+    return claims, words.opening_in_words(opening, root)
+
+
+def _audit(data: bytes) -> Shown:
+    from huref_zk.proofs.inference.file import parse_audit
+
+    audit, commitment = parse_audit(data)
+    claims, lines = _committed(commitment)
+    claims |= {"audit": audit.head.to_json(), "prompt_ids": list(audit.ids)}
+    return claims, [*lines, *words.audit_in_words(audit)]
+
+
 def _fingerprint(data: bytes) -> Shown:
     from huref_zk.comparison.saved import parse_fingerprint
 
@@ -105,5 +145,8 @@ def _fingerprint(data: bytes) -> Shown:
 _SHOW: dict[Format, Callable[[bytes], Shown]] = {
     formats.COMMITMENT: _commitment,
     formats.BUNDLE: _bundle,
+    formats.SIMILARITY: _pair,
+    formats.OPENING: _opening,
+    formats.AUDIT: _audit,
     formats.FINGERPRINT: _fingerprint,
 }

@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     from huref_zk.commitment.descriptor import Descriptor
     from huref_zk.commitment.file import Commitment
     from huref_zk.comparison.saved import Saved
+    from huref_zk.proofs.inference.file import Audit
+    from huref_zk.proofs.opening.file import Opening
     from huref_zk.proofs.picture.file import Bundle
+    from huref_zk.proofs.similarity.file import PairBundle
 
 _LONGEST = 200  # characters of a text from a file
 _SETUPS = {
@@ -75,6 +78,47 @@ def bundle_in_words(bundle: Bundle) -> list[str]:
         f"v: {len(bundle.v)} integers, the largest of {max(map(abs, bundle.v)).bit_length()} bits",
         f"sizes: commitment {len(bundle.commitment)}, projection proof {len(bundle.projection)}, "
         f"Halo2 proof {len(bundle.proof)} bytes",
+    ]
+
+
+def pair_in_words(bundle: PairBundle) -> list[str]:
+    """What a `.hzs` file claims of the pair; its commitments are shown apart."""
+    claim = bundle.claim
+    return [
+        f"it claims of the similarity: {claim.bounds.words}",
+        seed_in_words(claim.seed),
+        f"circuit: {claim.circuit}",
+        f"proven with ezkl {safe(claim.ezkl)}",
+    ]
+
+
+def opening_in_words(opening: Opening, root: int) -> list[str]:
+    """What a `.hzo` file claims; root: where its first row leads to."""
+    from huref_zk.proofs.opening.rows import listed
+
+    largest = max(int(abs(row.values).max()) for row in opening.rows)
+    return [
+        f"opened: {len(opening.rows)} rows: {listed(opening.places)}",
+        f"root: the first row's path leads to {root:064x}",
+        f"the largest integer in these rows: {largest}",
+        *descriptor_in_words(opening.descriptor),
+    ]
+
+
+def audit_in_words(audit: Audit) -> list[str]:
+    """What a `.hza` file claims; its commitment is shown apart."""
+    head = audit.head
+    shown = ", ".join(map(str, audit.ids[:16])) + (", ..." if len(audit.ids) > 16 else "")
+    scales = "; ".join(f"{k} {', '.join(map(str, v))}" for k, v in sorted(head.scales.items()))
+    output = f"from the rows of {head.output}" if head.output else "not claimed"
+    return [
+        f"nonce: {head.nonce}",
+        f"prompt: {len(audit.ids)} tokens ({shown}), of which {head.positions} positions are "
+        "audited",
+        f"logits: {output}",
+        f"not committed: rms_norm_eps {head.rms_norm_eps}, rope_theta {head.rope_theta or 'none'}",
+        f"exponents of the activations: {scales}",
+        f"linear relations: {len(audit.proof)}",
     ]
 
 
