@@ -10,16 +10,17 @@ from pathlib import Path
 
 import pytest
 
-from huref_zk.proofs.similarity.verify import STEPS as PAIR_STEPS
-from soundness import record
-from soundness.small import ROOT, fixtures
+from soundness import ROOT, record
 
-# The small model's chain of tests/conftest.py, built once for this folder.
-generator_file = fixtures.generator_file
-other_generator_file = fixtures.other_generator_file
-make_chain = fixtures.make_chain
-chain = fixtures.chain
-stranger = fixtures.stranger
+# The small model's chain, built once for this folder.
+from tests.conftest import (  # noqa: F401
+    chain,
+    generator_file,
+    last_two,
+    make_chain,
+    other_generator_file,
+    stranger,
+)
 
 
 def pytest_addoption(parser) -> None:
@@ -55,9 +56,9 @@ class Recorder:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_finish(self, session) -> None:
-        for module, name, steps in WATCHED:
+        for module, name in WATCHED:
             if module in sys.modules:
-                watch(sys.modules[module], name, steps)
+                watch(sys.modules[module], name)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_call(self, item):
@@ -115,17 +116,17 @@ class Recorder:
         path.write_text(json.dumps({**old, **self.rows}, indent=1, sort_keys=True) + "\n")
 
 
-# Through which function the tests of a module go to the verifier, and its steps' names where they
-# are not those of a bundle's. Other folders' tests are counted when they are run with ours.
-WATCHED: tuple[tuple[str, str, tuple[str, ...]], ...] = (
-    ("tampering", "judge", ()),
-    ("forging", "judge", PAIR_STEPS),
-    ("test_opening_check", "check_opening", ("parse", "root", "SRS", "rows", "choice", "weights")),
-    ("audited", "check_audit", ("parse", "root", "SRS", "demand", "linear", "public")),
+# Through which function the tests of a module go to a verifier. Other folders' tests are counted
+# when they are run with ours.
+WATCHED: tuple[tuple[str, str], ...] = (
+    ("tests.support.tampering", "judge"),
+    ("tests.support.forging", "judge"),
+    ("tests.support.audited", "verify_bytes"),
+    ("tests.openings.test_opening_check", "verify_bytes"),
 )
 
 
-def watch(module, name: str, steps: tuple[str, ...]) -> None:
+def watch(module, name: str) -> None:
     """Note what ``module.name`` refuses and accepts from here on."""
     judge = getattr(module, name)
     if hasattr(judge, "watched"):
@@ -135,7 +136,7 @@ def watch(module, name: str, steps: tuple[str, ...]) -> None:
         try:
             report = judge(*args, **kwargs)
         except record.HurefError as error:
-            record.note_refusal(error, steps)
+            record.note_refusal(error)
             raise
         record.note_control()
         return report

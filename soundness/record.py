@@ -17,7 +17,8 @@ from huref_zk.errors import EnvironmentLacks, HurefError, InputError, StepFailed
 
 @dataclass
 class Seen:
-    """refused: how often by what ("4", "input", "environment", ...); held: controls accepted."""
+    """refused: how often by what ("4 projection", "input", "environment", ...); held: controls
+    accepted."""
 
     refused: Counter = field(default_factory=Counter)
     held: int = 0
@@ -26,18 +27,17 @@ class Seen:
 current = Seen()
 
 
-def kind(error: HurefError, steps: tuple[str, ...] = ()) -> str:
-    """Who refused: the verifier's step as a digit, with its name in ``steps`` if given; else the
-    class of error in a word."""
+def kind(error: HurefError) -> str:
+    """Who refused: the verifier's step, with its name; else the class of error in a word."""
     if isinstance(error, StepFailed):
-        return f"{error.step} {steps[error.step]}" if steps else str(error.step)
+        return f"{error.step} {error.name}"
     if isinstance(error, InputError):
         return "input"
     return "environment" if isinstance(error, EnvironmentLacks) else type(error).__name__
 
 
-def note_refusal(error: HurefError, steps: tuple[str, ...] = ()) -> None:
-    current.refused[kind(error, steps)] += 1
+def note_refusal(error: HurefError) -> None:
+    current.refused[kind(error)] += 1
 
 
 def note_control() -> None:
@@ -46,16 +46,17 @@ def note_control() -> None:
 
 @contextmanager
 def refusal(
-    step: int | None = None, words: str | None = None, error: type[HurefError] = StepFailed
+    step: str | None = None, words: str | None = None, error: type[HurefError] = StepFailed
 ) -> Iterator[None]:
-    """The block must raise ``error`` (StepFailed at ``step``) whose text ``words`` finds.
+    """The block must raise ``error`` (StepFailed at the step of this name) whose text ``words``
+    finds.
 
     Anything else, another exception or none, fails the test.
     """
     try:
         yield
     except error as caught:
-        at = getattr(caught, "step", None)
+        at = getattr(caught, "name", None)
         assert step is None or at == step, f"refused at step {at}, not {step}: {caught}"
         assert words is None or re.search(words, str(caught)), f"{words!r} not in: {caught}"
         assert "\n" not in str(caught), "a message is one line"

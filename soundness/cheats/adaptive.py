@@ -12,25 +12,17 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from unittest.mock import patch
 
-from huref_zk.argument import projection_verifier as verifier
-from huref_zk.argument.projection_proof import (
-    ProjectionProof,
-    SideProof,
-    absorb_claim,
-    draw_rho,
-    parse_projection,
-    serialise_projection,
-)
+from huref_zk.argument import projection
+from huref_zk.argument.projection import SetProof, rows_of_set, serialise_projection
 from huref_zk.argument.transcript import Transcript
-from huref_zk.circuit.encoder import P
-from huref_zk.commitment.file import Commitment, parse_commitment
+from huref_zk.commitment.file import Commitment
 from huref_zk.curve import bn254
 from huref_zk.curve.bn254 import GENERATOR, Point, R
-from huref_zk.invariants.sketch import signs
-from huref_zk.proofs.picture.file import Bundle
-from huref_zk.proofs.picture.statement import statement_digest
-from soundness.cheats.owner import masks_and_rows
-from tests.support.cheats import row_points  # tests/chain/cheats.py
+from huref_zk.invariants.sketch import LEFT, RIGHT, signs
+from huref_zk.proofs.kernel import STEPS, Report, Step
+from huref_zk.srs.file import Srs
+from soundness.cheats.owner import Bench, masks_and_rows
+from tests.support.projecting import STATEMENT
 
 
 @dataclass(frozen=True)
@@ -39,43 +31,49 @@ class Case:
 
     commitment: Commitment
     seed: bytes
-    proof: ProjectionProof
+    proof: tuple[SetProof, ...]
     rows: tuple[Point, ...]
     statement: bytes
+    srs: Srs
 
-    def with_side(self, side: int, **changes) -> Case:
-        sides = list(self.proof.sides)
-        sides[side] = replace(sides[side], **changes)
-        return replace(self, proof=ProjectionProof((sides[0], sides[1])))
+    def with_set(self, number: int, **changes) -> Case:
+        """Fields of one core set's proof changed."""
+        parts = list(self.proof)
+        parts[number] = replace(parts[number], **changes)
+        return replace(self, proof=tuple(parts))
 
-
-def case_of(chain, bundle: Bundle) -> Case:
-    """The projection verifier's part of a bundle."""
-    commitment = parse_commitment(bundle.commitment)
-    return Case(
-        commitment,
-        bytes.fromhex(bundle.header["seed"]),
-        parse_projection(bundle.projection, commitment),
-        tuple(row_points(chain, bundle)),
-        statement_digest(bundle.header, bundle.v),
-    )
+    def with_points(self, name: str, points: tuple[Point, ...]) -> Case:
+        """Other commitments to the rows of one matrix, under the same root."""
+        changed = {**self.commitment.points, name: points}
+        return replace(self, commitment=replace(self.commitment, points=changed))
 
 
-def check(chain, case: Case) -> None:
-    """The projection verifier. Raises StepFailed(4)."""
+def case_of(bench: Bench, **told) -> Case:
+    """What the bench's owner proves, deviating as told (Bench.proven)."""
+    proof, points = bench.proven(**told)
+    return Case(bench.commitment, bench.seed, proof, points, STATEMENT, bench.srs)
+
+
+def check(case: Case) -> None:
+    """The projection verifier, as the verifier of pictures runs it. Raises StepFailed."""
+    report = Report("picture")
+    before = report.names.index("projection")
+    report.steps += [Step(n, name, "") for n, (name, _) in enumerate(STEPS["picture"][:before])]
+    with report.step("projection") as step:
+        projection.verify_projection(
+            case.commitment, case.seed, case.proof, case.rows, Transcript(case.statement), case.srs
+        )
+        step.established("holds")
+
+
+def challenges(case: Case) -> tuple[list[int], list[int], list[int]]:
+    """(rho, delta, batch weights) as the verifier draws them."""
     transcript = Transcript(case.statement)
-    verifier.verify_projection(
-        case.commitment, case.seed, P, case.proof, case.rows, transcript, chain.srs
-    )
-
-
-def challenges(case: Case) -> tuple[list[list[int]], list[int]]:
-    """(rho of either side, batch weights) as the verifier draws them."""
-    transcript = Transcript(case.statement)
-    absorb_claim(transcript, case.commitment, case.seed, P, case.rows)
-    rhos = draw_rho(transcript, [(s.mask, s.image) for s in case.proof.sides], P)
+    projection.absorb_claim(transcript, case.commitment, case.seed, case.rows)
+    rho = projection._draw_rho(transcript, [(part.mask, part.image) for part in case.proof])
     transcript.absorb("proof", serialise_projection(case.proof))
-    return rhos, transcript.challenges("batch", 4)
+    delta = transcript.challenges("delta", RIGHT)
+    return rho, delta, transcript.challenges("batch", 2 * len(case.proof) + 1)
 
 
 def deaf(label: str) -> AbstractContextManager:
@@ -97,142 +95,136 @@ def moved(points: tuple[Point, ...], by: dict[int, int]) -> tuple[Point, ...]:
     return tuple(result)
 
 
-# --- the cheats: (chain, honest case) -> a false case --------------------------------------------
+# --- the cheats: an honest case -> a false one ---------------------------------------------------
 
 
-def rows(chain, case: Case) -> Case:
-    """A_0 and A_1 wrong by multiples of one point that cancel under rho."""
-    (rho, _), _ = challenges(case)
+def left_rows(case: Case) -> Case:
+    """Y_0 and Y_1 wrong by multiples of one point that cancel under rho."""
+    rho, _, _ = challenges(case)
     return replace(case, rows=moved(case.rows, {0: rho[1], 1: -rho[0]}))
 
 
-def embeddings(chain, case: Case) -> Case:
-    """Three rows of E wrong such that both sides' combinations stay the same."""
-    rhos, _ = challenges(case)
-    count = len(case.commitment.E_points)
+def right_rows(case: Case) -> Case:
+    """B_0 and B_1 wrong by multiples of one point that cancel under delta."""
+    _, delta, _ = challenges(case)
+    return replace(case, rows=moved(case.rows, {LEFT: delta[1], LEFT + 1: -delta[0]}))
+
+
+def embeddings(case: Case) -> Case:
+    """Three rows of E wrong such that what either equation adds up stays the same."""
+    rho, delta, _ = challenges(case)
+    count = len(case.commitment.points["E"])
     a, b = (
-        [
-            sum(
-                c * int(row[k])
-                for c, row in zip(rho, signs(case.seed, name, P, count), strict=True)
-            )
-            for k in range(3)
-        ]
-        for name, rho in zip("LR", rhos, strict=True)
+        [sum(w * int(s) for w, s in zip(weights, column, strict=True)) for column in matrix.T[:3]]
+        for weights, matrix in (
+            (rho, signs(case.seed, "L", LEFT, count)),
+            (delta, signs(case.seed, "R", RIGHT, count)),
+        )
     )
     cross = {i: a[(i + 1) % 3] * b[(i + 2) % 3] - a[(i + 2) % 3] * b[(i + 1) % 3] for i in range(3)}
     assert any(x % R for x in cross.values())
-    points = moved(case.commitment.E_points, cross)
-    return replace(case, commitment=replace(case.commitment, E_points=points))
+    return case.with_points("E", moved(case.commitment.points["E"], cross))
 
 
-def factor(field: str, side: int) -> Callable:
-    """Two rows of U, or V, wrong such that their combination by y stays the same."""
+def cores(name: str, number: int) -> Callable[[Case], Case]:
+    """Two rows of a core set wrong such that their combination by y stays the same."""
 
-    def cheat(chain, case: Case) -> Case:
-        y = case.proof.sides[side].response
-        points = moved(getattr(case.commitment, field), {0: y[1], 1: -y[0]})
-        return replace(case, commitment=replace(case.commitment, **{field: points}))
+    def cheat(case: Case) -> Case:
+        y = case.proof[number].response
+        return case.with_points(name, moved(case.commitment.points[name], {0: y[1], 1: -y[0]}))
 
     return cheat
 
 
-def first_message(side: int) -> Callable:
+def first_message(number: int) -> Callable[[Case], Case]:
     """Any y at all, and R and T such that it fits: the simulator of the zero-knowledge argument."""
 
-    def cheat(chain, case: Case) -> Case:
-        length = len(case.proof.sides[side].response)
-        y = tuple(range(1, 1 + length))
-        sides = list(case.proof.sides)
-        sides[side] = SideProof(None, None, y)
-        rhos, _ = challenges(case)
-        zero = ProjectionProof((sides[0], sides[1]))
-        terms = verifier._equations(case.commitment, case.seed, P, zero, case.rows, rhos, chain.srs)
-        mask, image = (
-            bn254.msm(*map(list, zip(*t, strict=True))) for _, t in terms[2 * side : 2 * side + 2]
+    def cheat(case: Case) -> Case:
+        y = tuple(range(1, 1 + len(case.proof[number].response)))
+        zero = case.with_set(number, mask=None, image=None, response=y)
+        rho, delta, _ = challenges(case)
+        equations = projection._equations(
+            case.commitment, case.seed, zero.proof, case.rows, rho, delta, case.srs
         )
-        return case.with_side(side, mask=mask, image=image, response=y)
+        mask, image = (
+            bn254.msm(list(e.points), [s % R for s in e.scalars])
+            for e in equations[2 * number : 2 * number + 2]
+        )
+        return zero.with_set(number, mask=mask, image=image)
 
     return cheat
 
 
-def responses(chain, case: Case) -> Case:
-    """Two embedding equations wrong by amounts that cancel under the batch weights."""
-    _, weights = challenges(case)
+def responses(case: Case) -> Case:
+    """The two sets' embedding equations wrong by amounts that cancel under the batch weights."""
+    _, _, weights = challenges(case)
     place = case.commitment.hidden  # the own salt, which no other equation sees
-    for side, by in ((0, weights[2]), (1, -weights[0])):
-        y = list(case.proof.sides[side].response)
+    for number, by in ((0, weights[2]), (1, -weights[0])):
+        y = list(case.proof[number].response)
         y[place] = (y[place] + by) % R
-        case = case.with_side(side, response=tuple(y))
+        case = case.with_set(number, response=tuple(y))
     return case
 
 
-def statement(chain, case: Case) -> Case:
+def statement(case: Case) -> Case:
     """The proof of one claim lent to another."""
     return replace(case, statement=b"another claim")
 
 
-def root(chain, case: Case) -> Case:
+def root(case: Case) -> Case:
     """The proof lent to another root."""
     return replace(case, commitment=replace(case.commitment, root=case.commitment.root ^ 1))
 
 
-def descriptor(chain, case: Case) -> Case:
+def descriptor(case: Case) -> Case:
     """The proof lent to another description of the same points."""
-    other = {**case.commitment.descriptor, "layers": [7, 8]}
+    other = replace(case.commitment.descriptor, layers=(7, 8))
     return replace(case, commitment=replace(case.commitment, descriptor=other))
 
 
-CHEATS = {
-    "statement": statement,
-    "descriptor": descriptor,
-    "root": root,
-    "E": embeddings,
-    "U": factor("U_points", 0),
-    "V": factor("V_points", 1),
-    "rows": rows,
-    "R and T of side L": first_message(0),
-    "R and T of side R": first_message(1),
-    "proof": responses,
-}
+CHEATS: list[tuple[str, str, Callable[[Case], Case]]] = [
+    ("statement", "whole", statement),
+    ("descriptor", "whole", descriptor),
+    ("root", "whole", root),
+    ("E", "whole", embeddings),
+    ("C", "whole", cores("C", 0)),
+    ("C0", "last-two", cores("C0", 0)),
+    ("C1", "last-two", cores("C1", 1)),
+    ("rows", "whole", left_rows),
+    ("rows", "last-two", right_rows),
+    ("R and T of set 0", "whole", first_message(0)),
+    ("R and T of set 1", "last-two", first_message(1)),
+    ("proof", "last-two", responses),
+]
+"""(message, recipe, what a prover does who may change it after the challenge)."""
 
 
-def grind(chain, case: Case, tries: int) -> Case | None:
-    """A_0 and A_1 wrong by the same point, and first messages tried until rho_0 = rho_1."""
+def grind(bench: Bench, case: Case, tries: int) -> Case | None:
+    """Y_0 and Y_1 wrong by the same point, and first messages tried until rho_0 = rho_1."""
     false = replace(case, rows=moved(case.rows, {0: 1, 1: -1}))
-    place = case.commitment.hidden
-    (step,) = chain.srs.lagrange(place, 1)
+    (step,) = case.srs.lagrange(case.commitment.hidden, 1)
     before = Transcript(false.statement)
-    absorb_claim(before, false.commitment, false.seed, P, false.rows)
-    (left, right) = false.proof.sides
-    mask = left.mask
-    found = None
+    projection.absorb_claim(before, false.commitment, false.seed, false.rows)
+    (part,) = false.proof
+    first = part.mask
     for shift in range(1, tries + 1):
-        mask = bn254.add(mask, step)
+        first = bn254.add(first, step)
         transcript = Transcript(b"")
         transcript._hash = before._hash.copy()
-        firsts = [(mask, left.image), (right.mask, right.image)]
-        rhos = draw_rho(transcript, firsts, P)
-        if rhos[0][0] == rhos[0][1]:
-            found = shift
-            break
-    if found is None:
-        return None
-    # The attacker is the owner, who knows m and X; from the honest response they follow.
-    return _responded(chain, false, mask, found, rhos)
+        rho = projection._draw_rho(transcript, [(first, part.image)])
+        if rho[0] == rho[1]:
+            return _responded(bench, false, first, shift, rho)
+    return None
 
 
-def _responded(chain, case: Case, mask: Point, shift: int, rhos: list[list[int]]) -> Case:
-    """The owner's responses to ``rhos`` after raising the mask's own salt by ``shift``."""
-    ms, xs = masks_and_rows(chain)
-    place = case.commitment.hidden
-    ms[0][place] += shift
-    case = case.with_side(0, mask=mask)
-    for side in (0, 1):
-        columns = zip(ms[side], zip(*xs[side], strict=True), strict=True)
-        y = tuple(
-            (m + sum(c * x for c, x in zip(rhos[side], column, strict=True))) % R
-            for m, column in columns
-        )
-        case = case.with_side(side, response=y)
-    return case
+def _responded(bench: Bench, case: Case, first: Point, shift: int, rho: list[int]) -> Case:
+    """The owner's response to ``rho`` after raising the mask's own salt by ``shift``."""
+    (m,), left = masks_and_rows(bench)
+    m[case.commitment.hidden] += shift
+    chosen = rows_of_set(case.commitment.descriptor, 0)
+    columns = zip(m, zip(*(left[i] for i in chosen), strict=True), strict=True)
+    y = tuple(
+        (a + sum(rho[i] * x for i, x in zip(chosen, column, strict=True))) % R
+        for a, column in columns
+    )
+    return case.with_set(0, mask=first, response=y)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from contextlib import ExitStack
 from dataclasses import asdict, replace
 from typing import Any
 from unittest.mock import patch
@@ -148,7 +149,9 @@ def forge(
     pixels = render(list(v), chain.generator)
     honest = claim_of(owner.commitment, seed, chain.prepared.shape, chain.generator, pixels)
     full = replace(honest, **(claim or {}))
-    with patch.multiple(projection, **steps):
+    with ExitStack() as patches:
+        for name, step in steps.items():
+            patches.enter_context(patch.object(projection, name, step))
         if points is None:
             points = committed_rows(owner, seed, chain.srs)
         made = projection.prove_projection(
