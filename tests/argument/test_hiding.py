@@ -12,7 +12,7 @@ from huref_zk.commitment.salts import E_SALTS, SALTS
 from huref_zk.curve import bn254
 from huref_zk.curve.bn254 import R
 from huref_zk.invariants.sketch import LEFT, RIGHT, signs
-from tests.support.projecting import SEED, check, points_of, prove, refused, row_points
+from tests.support.projecting import SEED, check, points_of, prove, refused
 from tests.support.small_owner import D, K
 
 RECIPES = ["whole", "last-two"]

@@ -1,4 +1,4 @@
-"""The seam to the circuit: ezkl commits to the rows we prove about, salts and all."""
+"""The seam to the circuit: ezkl commits to the very rows we prove about, salts and all."""
 
 import json
 
@@ -8,19 +8,16 @@ import onnx
 import pytest
 from onnx import helper, numpy_helper
 
-from huref_zk.argument.projection_prover import prove_projection
-from huref_zk.argument.projection_verifier import verify_projection
-from huref_zk.argument.transcript import Transcript
+from huref_zk.argument.projection import projected_rows
+from huref_zk.commitment.descriptor import block_length
 from huref_zk.commitment.kzg import blank
-from huref_zk.commitment.salts import SALTS
 from huref_zk.curve import bn254
 from huref_zk.curve.bn254 import R
-from huref_zk.errors import StepFailed
-from huref_zk.invariants.sketch import signs
-from tests.support.small_model import SECRET, K
+from huref_zk.errors import InputError
+from huref_zk.invariants.sketch import LEFT, RIGHT, signs
+from tests.support.projecting import SEED, check, points_of, prove
+from tests.support.small_owner import D, K
 
-P = 2
-SEED = bytes(32)
 RUN_ARGS = {
     "input_visibility": "polycommit",
     "output_visibility": "public",
@@ -37,26 +34,30 @@ RUN_ARGS = {
 }
 
 
-def graph(row, path):
-    """v = A diag(mask) B^T for rows A0.., B0.. of `row` entries, the last SALTS masked out."""
-    names = [f"{side}{i}" for side in "AB" for i in range(P)]
-    mask = np.ones((1, row), dtype=np.float32)
-    mask[:, -SALTS:] = 0
+def graph(path):
+    """v_t = sum_{a, b} of the maps Y_at B_b^T, without the salts: rows Y0.., B0.. as inputs."""
+    e = block_length(D)
+    lengths = {f"Y{i}": 3 * e for i in range(LEFT)} | {f"B{i}": e for i in range(RIGHT)}
+    names = list(lengths)
+    mask = np.zeros(e, dtype=np.float32)
+    mask[:D] = 1
     nodes = [
-        helper.make_node("Concat", names[:P], ["A"], axis=0),
-        helper.make_node("Concat", names[P:], ["B"], axis=0),
-        helper.make_node("Einsum", ["A", "mask", "B"], ["M"], equation="ae,te,be->tab"),
-        helper.make_node("Reshape", ["M", "flat"], ["v"]),
+        helper.make_node("Concat", names[:LEFT], ["Y"], axis=0),
+        helper.make_node("Concat", names[LEFT:], ["B"], axis=0),
+        helper.make_node("Reshape", ["Y", "blocks"], ["blocked"]),
+        helper.make_node("Einsum", ["blocked", "mask"], ["y"], equation="ate,e->te"),
+        helper.make_node("Einsum", ["B", "mask"], ["b"], equation="be,e->e"),
+        helper.make_node("Einsum", ["y", "b"], ["v"], equation="te,e->t"),
     ]
     constants = [
         numpy_helper.from_array(mask, "mask"),
-        numpy_helper.from_array(np.array([1, P * P]), "flat"),
+        numpy_helper.from_array(np.array([LEFT, 3, e]), "blocks"),
     ]
     made = helper.make_graph(
         nodes,
         "rows",
-        [helper.make_tensor_value_info(name, 1, [1, row]) for name in names],
-        [helper.make_tensor_value_info("v", 1, [1, P * P])],
+        [helper.make_tensor_value_info(name, 1, [1, length]) for name, length in lengths.items()],
+        [helper.make_tensor_value_info("v", 1, [3])],
         constants,
     )
     model = helper.make_model(made, opset_imports=[helper.make_opsetid("", 17)])
@@ -65,17 +66,16 @@ def graph(row, path):
 
 
 @pytest.fixture(scope="module")
-def proven(model, commitment, srs, tmp_path_factory):
-    """(projection proof, witness, Halo2 proof, v) of the small model, by the real ezkl."""
+def proven(owners, srs, tmp_path_factory):
+    """(rows, witness, Halo2 proof) of the small model, by the real ezkl."""
     folder = tmp_path_factory.mktemp("ezkl")
 
     def f(name):
         return str(folder / name)
 
-    projection, rows = prove_projection(
-        model, SECRET, commitment, SEED, P, Transcript(b"claim"), srs
-    )
-    graph(commitment.length + SALTS, folder / "net.onnx")
+    left, right = projected_rows(owners["whole"], SEED)
+    rows = [*left, *right]
+    graph(folder / "net.onnx")
     arguments = ezkl.PyRunArgs()
     for name, value in RUN_ARGS.items():
         setattr(arguments, name, value)
@@ -89,35 +89,39 @@ def proven(model, commitment, srs, tmp_path_factory):
     assert ezkl.verify(f("proof"), f("settings"), f("vk"), str(srs.path)) is True
     witness = json.loads((folder / "witness").read_text())
     proof = json.loads((folder / "proof").read_text())
-    return projection, witness, proof
+    return rows, witness, proof
 
 
 def columns(proof):
     data = bytes.fromhex(proof["hex_proof"].removeprefix("0x"))
-    return [bn254.decode_uncompressed(data[i : i + 64]) for i in range(0, 64 * 2 * P, 64)]
+    places = range(0, 64 * (LEFT + RIGHT), 64)
+    return [bn254.decode_uncompressed(data[i : i + 64]) for i in places]
 
 
-def test_salts_do_not_reach_the_output(model, proven):
+def test_salts_do_not_reach_the_output(owners, proven):
     """Full-size salts pass through ezkl's witness and circuit and leave v alone."""
-    left, right = (signs(SEED, side, P, K).astype(object) @ model.E.astype(object) for side in "LR")
-    a = left @ np.concatenate(model.U, axis=1).astype(object)
-    b = right @ np.concatenate(model.V, axis=1).astype(object)
+    matrices = owners["whole"].witness.matrices
+    E, C = (matrices[name].astype(object) for name in "EC")
+    left, right = (signs(SEED, s, n, K).astype(object) for s, n in (("L", LEFT), ("R", RIGHT)))
+    maps = [left @ E @ C[:, term] @ (right @ E).T for term in range(3)]
     (felts,) = proven[2]["instances"]
     numbers = [int.from_bytes(bytes.fromhex(felt), "little") for felt in felts]
-    assert numbers == [int(m) % R for m in (a @ b.T).reshape(-1)]
+    assert numbers == [int(m.sum()) % R for m in maps]
 
 
-def test_the_halo2_proof_opens_with_the_rows_the_projection_proves(commitment, proven, srs):
-    projection, _, proof = proven
+def test_the_halo2_proof_opens_with_the_rows_the_projection_proves(owners, proven, srs):
+    """Less ezkl's constant, of which one number of reserved rows alone is right."""
     found = []
     for unusable in range(1, 17):
         base = bn254.negate(blank(srs, unusable))
-        rows = [bn254.add(column, base) for column in columns(proof)]
+        rows = [bn254.add(column, base) for column in columns(proven[2])]
+        proof = prove(owners["whole"], rows, srs)
         try:
-            verify_projection(commitment, SEED, P, projection, rows, Transcript(b"claim"), srs)
-            found.append(unusable)
-        except StepFailed:
+            check(owners["whole"].commitment, proof, rows, srs)
+        except InputError:
             continue
+        found.append(unusable)
+        assert rows == points_of(proven[0], srs)
     assert len(found) == 1
 
 
