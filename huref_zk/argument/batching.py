@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from huref_zk.curve import bn254
 from huref_zk.curve.bn254 import Point, R
+from huref_zk.native.fast_msm import msm
 
 _LIMB = 20  # bits
 
@@ -42,7 +42,7 @@ def _vanishes(equations: Sequence[Equation], weights: Sequence[int]) -> bool:
     for equation, weight in zip(equations, weights, strict=True):
         for point, scalar in zip(equation.points, equation.scalars, strict=True):
             merged[point] = merged.get(point, 0) + weight * scalar
-    return bn254.msm(list(merged), [scalar % R for scalar in merged.values()]) is None
+    return msm(list(merged), [scalar % R for scalar in merged.values()]) is None
 
 
 def combine(weights: Sequence[int], values: np.ndarray) -> list[int]:
