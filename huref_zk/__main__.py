@@ -8,7 +8,7 @@ import sys
 if sys.path and sys.path[0] in ("", os.getcwd()):
     del sys.path[0]
 
-from huref_zk.cli import main  # noqa: E402
+from huref_zk.cli import main
 
 if __name__ == "__main__":
     main(prog_name="huref-zk")
