@@ -1,52 +1,27 @@
-"""Commands around one inference of a committed model: audit-inference, check-audit."""
+"""audit-inference, and how `verify` judges audits of an inference."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from huref_zk.cli.common import Output, check_targets, with_output
-from huref_zk.cli.opening import (
-    commitment_option,
-    load_as,
-    loading_options,
+from huref_zk.cli.common import Output, with_output
+from huref_zk.cli.options import (
+    keys_option,
+    model_argument,
     nonce_option,
-    root_option,
-    secret_option,
-    test_setup_option,
+    owner_argument,
+    prompt_options,
+    reading_options,
+    tokens_option,
 )
-from huref_zk.cli.owner import keys_option, trust_option
+from huref_zk.cli.outputs import Writes, force_option
 from huref_zk.errors import InputError
 
-
-def _parse_ids(
-    ctx: click.Context, param: click.Parameter, value: str | None
-) -> tuple[int, ...] | None:
-    if value is None:
-        return None
-    try:
-        ids = tuple(int(part) for part in value.split(","))
-    except ValueError:
-        raise click.BadParameter("write token ids with commas, for example 5,17,3") from None
-    if not all(0 <= i < 1 << 32 for i in ids):
-        raise click.BadParameter("token ids are numbers from 0 to 2^32 - 1")
-    return ids
-
-
-def prompt_options(command):
-    """--prompt or --prompt-ids, --positions or --all-positions."""
-    for option in reversed(
-        (
-            click.option("--prompt", help="The prompt, as text."),
-            click.option("--prompt-ids", callback=_parse_ids, help="Or as token ids: 5,17,3."),
-            click.option("--positions", type=click.IntRange(1), help="How many positions."),
-            click.option("--all-positions", is_flag=True, help="Or all of the prompt's."),
-        )
-    ):
-        command = option(command)
-    return command
+if TYPE_CHECKING:
+    from huref_zk.proofs.kernel import Policy, Setup
 
 
 def _check_options(
@@ -59,121 +34,111 @@ def _check_options(
 
 
 @click.command()
-@click.argument("model")
-@commitment_option
-@secret_option
+@owner_argument
+@model_argument
 @prompt_options
 @nonce_option(required=True)
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="The audit (.hza).")
+@click.option("--out", type=Writes(".hza"), required=True, help="The audit (.hza).")
+@force_option
+@tokens_option
+@reading_options
 @keys_option
-@trust_option
-@loading_options
 @with_output
 def audit_inference(
     output: Output,
+    owner: Path,
     model: str,
-    commitment: Path,
-    secret: Path,
     prompt: str | None,
     prompt_ids: tuple[int, ...] | None,
     positions: int | None,
     all_positions: bool,
     nonce: bytes,
     out: Path,
-    cache: Path,
-    trusted: tuple[str, ...],
-    revision: str | None,
-    allow_pickle: bool,
     tokens: Path | None,
+    cache: Path,
+    **reading: Any,
 ) -> None:
-    """Run MODEL on a prompt and prove its committed layers' work (docs/inference-audit.md)."""
-    from huref_zk.commitment.file import read_commitment
-    from huref_zk.commitment.secret import read_secret
+    """Run MODEL on a prompt and prove the work of the layers that FOLDER committed to.
+
+    The layers are those named by commit --audit-layers (docs/inference-audit.md).
+    """
+    from huref_zk.commitment.commit import read_owner
     from huref_zk.proofs.inference.claims import geometry_of
-    from huref_zk.proofs.inference.file import MAX_PROMPT, MAX_TOKENS, write_audit
-    from huref_zk.proofs.inference.prove import make_audit
-    from huref_zk.proofs.inference.public import describe
+    from huref_zk.proofs.inference.file import MAX_TOKENS, write_audit
+    from huref_zk.proofs.inference.prove import committed_tokens, make_audit
     from huref_zk.proofs.inference.run import run_model
-    from huref_zk.proofs.setup import own_srs
+    from huref_zk.srs.trust import own_srs
 
     _check_options(prompt, prompt_ids, positions, all_positions)
-    if len(prompt or "") > MAX_PROMPT:
-        raise InputError(f"a prompt has at most {MAX_PROMPT} characters")
-    check_targets(out)
-    committed, key = read_commitment(commitment), read_secret(secret)
-    geometry = geometry_of(committed.descriptor)
-    loading: dict[str, Any] = {"revision": revision, "allow_pickle": allow_pickle}
-    prepared = load_as(output, model, committed.descriptor, tokens=tokens, **loading)
-    srs = own_srs(committed.descriptor, cache, trusted)
+    held = read_owner(owner)
+    layers = geometry_of(held.descriptor).layers
+    ids = committed_tokens(held.descriptor, model, tokens=tokens, **reading)
+    srs = own_srs(held.descriptor.srs, cache)
+    loading = {name: reading[name] for name in ("revision", "allow_pickle")}
     with output.stages("auditing") as stage:
         stage("running the model")
-        run = run_model(model, geometry.layers, prompt, prompt_ids, **loading)
+        run = run_model(model, layers, prompt, prompt_ids, **loading)
         if len(run.ids) > MAX_TOKENS:
             raise InputError(f"the prompt has {len(run.ids)} tokens, at most {MAX_TOKENS} may be")
-        audit, measured, errors = make_audit(
-            run, prompt, nonce, positions, prepared, key, committed, srs, stage
-        )
+        audit, report, errors = make_audit(held, run, ids, nonce, positions, srs, cache, stage)
     write_audit(out, audit)
     data = {
         "audit": str(out),
         "tokens": len(run.ids),
-        "positions": audit.header["positions"],
-        "measured": describe(measured),
+        "positions": audit.head.positions,
+        "measured": report.facts["measured"],
+        "logits": report.facts.get("logits"),
         "relative_errors": {name: round(error, 6) for name, error in errors.items()},
         "prompt_ids": list(run.ids),
     }
     lines = [
-        f"audit of {audit.header['positions']} of {len(run.ids)} positions: {out}",
+        f"audit of {audit.head.positions} of {len(run.ids)} positions: {out}",
+        f"the prompt's token ids: {','.join(map(str, run.ids))}",
         "it publishes what the committed layers compute there; see the budget in "
         "docs/inference-audit.md",
     ]
     output.result(data, lines)
 
 
-@click.command()
-@click.argument("audit", type=click.Path(path_type=Path))
-@root_option
-@prompt_options
-@nonce_option(required=True)
-@test_setup_option
-@keys_option
-@trust_option
-@with_output
-def check_audit(
+def verify_audit(
     output: Output,
-    audit: Path,
-    expected: str,
+    file: Path,
+    expected: tuple[str, ...],
+    policy: Policy,
+    setup: Setup,
     prompt: str | None,
     prompt_ids: tuple[int, ...] | None,
     positions: int | None,
     all_positions: bool,
-    nonce: bytes,
-    allow_test_setup: bool,
-    cache: Path,
-    trusted: tuple[str, ...],
+    nonce: bytes | None,
+    tokenizer: Path | None,
+    logits: Path | None,
 ) -> None:
-    """Check an AUDIT of the committed layers on your prompt and nonce. Exit code 1 if it fails."""
-    from huref_zk.proofs.inference.public import describe
-    from huref_zk.proofs.inference.verify import Demand, check_audit_file
-    from huref_zk.proofs.picture.verify import expected_root
+    """`verify` for an audit; tokenizer: the verifier's own, for a prompt as text; logits: what a
+    service said, to be compared."""
+    from huref_zk.cli.verdicts import about, heard, show
+    from huref_zk.proofs.inference.logits import read_served
+    from huref_zk.proofs.inference.verify import Demand, tokenise, verify_file
 
     _check_options(prompt, prompt_ids, positions, all_positions)
-    demand = Demand(nonce, prompt, prompt_ids, None if all_positions else positions)
-    steps = []
-
-    def heard(number: int, step: str, detail: str) -> None:
-        steps.append({"step": number, "name": step, "detail": detail})
-        output.say(f"  {number} {step}: {detail}")
-
-    root = expected_root(expected)
-    _, measured = check_audit_file(audit, root, demand, cache, allow_test_setup, heard, trusted)
-    data = {
-        "valid": True,
-        "steps": steps,
-        "measured": describe(measured),
-        "prompt_ids_checked": prompt_ids is not None,
-    }
-    lines = ["VALID: the committed layers give these activations"]
-    if prompt_ids is None:
-        lines.append("note: that these are the prompt's tokens was not checked; --prompt-ids does")
-    output.result(data, lines)
+    if nonce is None:
+        raise InputError("an audit is judged by the nonce that you drew: --nonce HEX")
+    if (prompt is None) != (tokenizer is None):
+        raise InputError(
+            "a prompt as text is made into tokens by a tokenizer that you hold: --prompt TEXT goes "
+            "with --tokenizer FILE (a tokenizer.json); or give --prompt-ids"
+        )
+    if prompt is not None and tokenizer is not None:
+        prompt_ids = tokenise(prompt, tokenizer)
+    served = None if logits is None else read_served(logits)
+    demand = Demand(nonce, prompt_ids, None if all_positions else positions, served)
+    report = verify_file(file, expected[0], setup, demand, policy, heard(output))
+    audited = ", ".join(map(str, report.facts["audit"]["layers"]))
+    said = report.facts.get("logits")
+    lines = about(report.facts)
+    if said is None:
+        lines.append("  what the model says (its logits) is not part of this audit")
+    elif not said["compared"]:
+        lines.append("  the logits were not compared with what was served; --logits does")
+    headline = f"the committed matrices of layers {audited} give these activations"
+    show(output, report, headline, lines)

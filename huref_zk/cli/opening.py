@@ -1,212 +1,144 @@
-"""Commands around single rows of a commitment: open, check-opening, recommit."""
+"""Commands around single rows of a commitment: open, recommit; and how `verify` judges openings."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from huref_zk.cli.common import Output, check_targets, with_output
-from huref_zk.cli.owner import keys_option, load, trust_option
-from huref_zk.errors import InputError, StepFailed
+from huref_zk.cli.common import Output, with_output
+from huref_zk.cli.options import (
+    keys_option,
+    nonce_option,
+    owner_argument,
+    reading_options,
+    sample_option,
+    tokens_option,
+)
+from huref_zk.cli.outputs import REFERENCE, Writes, force_option
+from huref_zk.errors import InputError, NotValid, StepFailed
+
+if TYPE_CHECKING:
+    from huref_zk.proofs.kernel import Policy, Setup
+    from huref_zk.proofs.opening.verify import Choice
 
 _SHOWN = 20  # differences listed in words; --json lists all
 
 
-def _parse_nonce(ctx: click.Context, param: click.Parameter, value: str | None) -> bytes | None:
-    from huref_zk.proofs.sampling import parse_nonce
-
-    if value is None:
-        return None
-    try:
-        return parse_nonce(value)
-    except InputError as e:
-        raise click.BadParameter(str(e)) from None
-
-
-def nonce_option(**options: Any) -> Callable:
-    """--nonce, given to the command as 32 bytes or None."""
-    text = "The judge's nonce, 64 hex digits, drawn after the commitment was published."
-    return click.option("--nonce", callback=_parse_nonce, help=text, **options)
-
-
-commitment_option = click.option(
-    "--commitment", type=click.Path(path_type=Path), required=True, help="The owner's .hzc file."
-)
-secret_option = click.option(
-    "--secret", type=click.Path(path_type=Path), required=True, help="The owner's secret.key."
-)
-root_option = click.option(
-    "--commitment",
-    "expected",
-    required=True,
-    metavar="FILE_OR_ROOT",
-    help="What you trust: the owner's commitment.hzc, or its root.",
-)
-test_setup_option = click.option(
-    "--allow-test-setup", is_flag=True, help="Accept a commitment under the insecure test SRS."
-)
-
-
-def loading_options(command: Callable) -> Callable:
-    """How a model is loaded, where a commitment already says which layers and how many tokens."""
-    for option in reversed(
-        (
-            click.option("--revision", help="Revision of a hub model (a full commit hash)."),
-            click.option("--allow-pickle", is_flag=True, help="Read pickled checkpoints, safely."),
-            click.option(
-                "--tokens",
-                type=click.Path(path_type=Path),
-                help="The file of token ids used by commit, if one was.",
-            ),
-        )
-    ):
-        command = option(command)
-    return command
-
-
-def load_as(output: Output, model: str, descriptor: dict[str, Any], **options: Any):
-    """Load ``model`` with the layers and number of tokens of a commitment."""
-    layers, count = tuple(descriptor["layers"]), descriptor["tokens"]["count"]
-    return load(output, model, layers=layers, count=count, **options)
-
-
-def choice_of(sample: int | None, nonce: bytes | None) -> tuple[bytes, int] | None:
+def choice_of(sample: int | None, nonce: bytes | None) -> Choice | None:
     """The judge's choice from --sample and --nonce: both or neither. Raises InputError."""
+    from huref_zk.proofs.opening.verify import Choice
+
     if sample is None and nonce is None:
         return None
     if sample is None or nonce is None:
         raise InputError("--sample N and --nonce HEX go together")
-    return nonce, sample
+    return Choice(nonce, sample)
 
 
 @click.command("open")
-@click.argument("model")
-@commitment_option
-@secret_option
-@click.option("--rows", help="Which rows, for example 'E:0,17-20;U:5;V:7'.")
-@click.option("--sample", type=int, help="Instead: so many rows, chosen by --nonce.")
+@owner_argument
+@click.option("--rows", help="Which rows, for example 'E:0,17-20;C:5'.")
+@sample_option
 @nonce_option()
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="The opening (.hzo).")
+@click.option("--out", type=Writes(".hzo"), required=True, help="The opening (.hzo).")
+@force_option
 @keys_option
-@trust_option
-@loading_options
 @with_output
 def open_command(
     output: Output,
-    model: str,
-    commitment: Path,
-    secret: Path,
+    owner: Path,
     rows: str | None,
     sample: int | None,
     nonce: bytes | None,
     out: Path,
     cache: Path,
-    trusted: tuple[str, ...],
-    **options,
 ) -> None:
-    """Reveal chosen rows of the commitment to MODEL, for good (docs/openings.md)."""
-    from huref_zk.commitment.file import read_commitment
-    from huref_zk.commitment.secret import read_secret
+    """Reveal chosen rows of what FOLDER committed to, for good (docs/openings.md).
+
+    Either --rows, or --sample N with --nonce HEX: N rows of every matrix, chosen by the nonce.
+    """
+    from huref_zk.commitment.commit import read_owner
     from huref_zk.proofs.opening.file import write_opening
     from huref_zk.proofs.opening.prove import open_rows
     from huref_zk.proofs.opening.rows import name, parse_rows, sample_rows
-    from huref_zk.proofs.setup import own_srs
+    from huref_zk.srs.trust import own_srs
 
     choice = choice_of(sample, nonce)
     if (rows is None) == (choice is None):
         raise InputError("say which rows: --rows, or --sample with --nonce")
-    check_targets(out)
-    committed, key = read_commitment(commitment), read_secret(secret)
+    held = read_owner(owner)
     if choice is not None:
-        chosen = sample_rows(committed.descriptor, committed.root, *choice)
+        root = held.commitment.root
+        chosen = sample_rows(held.descriptor, root, choice.nonce, choice.count)
     else:
-        chosen = parse_rows(rows or "")
-    prepared = load_as(output, model, committed.descriptor, **options)
-    srs = own_srs(committed.descriptor, cache, trusted)
+        chosen = parse_rows(rows or "", held.descriptor)
+    srs = own_srs(held.descriptor.srs, cache)
     with output.progress("opening"):
-        opening = open_rows(prepared.quantised, key, committed, chosen, srs)
+        opening = open_rows(held, chosen, srs)
     write_opening(out, opening)
-    data = {"opening": str(out), "rows": list(map(name, chosen)), "root": committed.root_hex}
+    data = {
+        "opening": str(out),
+        "rows": list(map(name, chosen)),
+        "root": held.commitment.root_hex,
+    }
     note = "whoever has this file knows these rows: an opening cannot be taken back"
     output.result(data, [f"opening of {len(chosen)} rows: {out}", note])
 
 
-@click.command()
-@click.argument("opening", type=click.Path(path_type=Path))
-@root_option
-@click.option("--model", help="Also demand that the rows are those of this model.")
-@click.option("--sample", type=int, help="Demand so many rows, chosen by --nonce.")
-@nonce_option()
-@test_setup_option
-@keys_option
-@trust_option
-@loading_options
-@with_output
-def check_opening(
+def verify_opening(
     output: Output,
-    opening: Path,
-    expected: str,
-    model: str | None,
+    file: Path,
+    expected: tuple[str, ...],
+    policy: Policy,
+    setup: Setup,
     sample: int | None,
     nonce: bytes | None,
-    allow_test_setup: bool,
-    cache: Path,
-    trusted: tuple[str, ...],
-    **options,
+    model: str | None,
+    tokens: Path | None,
+    **reading: Any,
 ) -> None:
-    """Check that OPENING shows rows of a commitment. Exit code 1 if it does not."""
-    from huref_zk.proofs.opening.rows import name
-    from huref_zk.proofs.opening.verify import check_opening_file
-    from huref_zk.proofs.picture.verify import expected_root
+    """`verify` for an opening; model: the rows must be this one's."""
+    from huref_zk.cli.verdicts import about, heard, show
+    from huref_zk.proofs.opening.differences import recomputing
+    from huref_zk.proofs.opening.verify import verify_file
 
+    recompute = None if model is None else recomputing(model, tokens=tokens, **reading)
     choice = choice_of(sample, nonce)
-    steps = []
-
-    def heard(number: int, step: str, detail: str) -> None:
-        steps.append({"step": number, "name": step, "detail": detail})
-        output.say(f"  {number} {step}: {detail}")
-
-    opened = check_opening_file(
-        opening, expected_root(expected), cache, allow_test_setup, choice, heard, trusted
-    )
-    rows = list(map(name, opened.places))
-    if model is not None:
-        _check_model(output, opened, model, options)
-        heard(5, "weights", f"the rows are those of {model}")
-    data = {"valid": True, "rows": rows, "steps": steps, "chosen_by_nonce": choice is not None}
-    lines = ["VALID: these rows are the committed ones"]
+    try:
+        report = verify_file(
+            file, expected[0], setup, policy, choice, recompute, heard=heard(output)
+        )
+    except StepFailed as error:
+        _show_differences(output, error)
+    lines = about(report.facts)
     if choice is None:
-        lines.append("note: the owner chose them; --sample and --nonce demand rows chosen by you")
-    output.result(data, lines)
+        lines.append("  the owner may have chosen them; --sample and --nonce demand yours")
+    count = len(report.facts["rows"])
+    whose = "" if model is None else f", and {model}'s"
+    show(output, report, f"these {count} rows are the committed ones{whose}", lines)
 
 
-def _check_model(output: Output, opened, model: str, options: dict[str, Any]) -> None:
-    """Step 5; on failure the differences go to stdout. Raises StepFailed, or exits as it would."""
-    from huref_zk.proofs.opening.differences import compare_with_model
+def _show_differences(output: Output, error: StepFailed) -> NoReturn:
+    """Report a refused opening; where a model was given, with what differs from it."""
+    from huref_zk.proofs.opening.differences import Different
     from huref_zk.proofs.opening.rows import name
 
-    prepared = load_as(output, model, opened.descriptor, **options)
-    fields, rows = compare_with_model(opened, prepared)
-    if not fields and not rows:
-        return
-    error = StepFailed(
-        5,
-        f"not of this model: {len(rows)} of {len(opened.rows)} opened rows and "
-        f"{len(fields)} fields of the descriptor differ",
-    )
-    found = [{"row": name(r.place), "entries": r.entries, "largest": r.largest} for r in rows]
-    refuse(output, error, {"fields": fields, "rows": found}, [*fields, *map(str, rows)])
+    found = error.__cause__
+    if not isinstance(found, Different):
+        raise error
+    rows = [{"row": name(r.place), "entries": r.entries, "largest": r.largest} for r in found.rows]
+    data = {"step": error.step, "fields": found.fields, "rows": rows}
+    _refuse(output, error, data, [*found.fields, *map(str, found.rows)])
 
 
-def refuse(output: Output, error: StepFailed, data: dict[str, Any], lines: list[str]) -> None:
-    """Print what differs and refuse: with --json all in the one object, else lines and an error."""
+def _refuse(output: Output, error: NotValid, data: dict[str, Any], lines: list[str]) -> NoReturn:
+    """Print what differs and leave: with --json all in the one object, else lines and an error."""
     if output.json:
         verdict = {"error": str(error), "exit_code": error.exit_code, "valid": False}
-        output.result({**verdict, "step": error.step, **data}, [])
+        output.result({**verdict, **data}, [])
         sys.exit(error.exit_code)
     more = [f"... and {len(lines) - _SHOWN} more"] if len(lines) > _SHOWN else []
     output.result({}, lines[:_SHOWN] + more)
@@ -214,57 +146,81 @@ def refuse(output: Output, error: StepFailed, data: dict[str, Any], lines: list[
 
 
 @click.command()
-@click.argument("model")
-@commitment_option
-@secret_option
-@click.option("--check", is_flag=True, help="Exit with code 1 if the commitment is another.")
+@owner_argument
+@click.option("--model", type=REFERENCE, help="Also compute all integers again from this model.")
+@tokens_option
+@reading_options
 @keys_option
-@trust_option
-@loading_options
 @with_output
 def recommit(
     output: Output,
-    model: str,
-    commitment: Path,
-    secret: Path,
-    check: bool,
+    owner: Path,
+    model: str | None,
+    tokens: Path | None,
     cache: Path,
-    trusted: tuple[str, ...],
-    **options,
+    **reading: Any,
 ) -> None:
-    """Compute the whole commitment again from MODEL and the secret, and say if it is the same."""
-    from huref_zk.commitment.file import read_commitment
-    from huref_zk.commitment.secret import read_secret
-    from huref_zk.invariants.prepare import commit_model
-    from huref_zk.proofs.opening.differences import compare_commitments
-    from huref_zk.proofs.opening.verify import listed
-    from huref_zk.proofs.setup import own_srs
+    """Compute the whole commitment of FOLDER again, from its witness and its secret.
 
-    given, key = read_commitment(commitment), read_secret(secret)
-    prepared = load_as(output, model, given.descriptor, **options)
-    srs = own_srs(given.descriptor, cache, trusted)
+    With --model also the witness, from the model. Exit code 1 if anything differs.
+    """
+    from huref_zk.commitment.commit import read_owner
+    from huref_zk.proofs.opening.differences import recommit as compute_again
+    from huref_zk.proofs.opening.rows import listed
+    from huref_zk.srs.trust import own_srs
+
+    held = read_owner(owner)
+    srs = own_srs(held.descriptor.srs, cache)
     with output.progress("committing") as progress:
-        found = commit_model(prepared, key, srs, progress)
-    result = compare_commitments(given, found)
-    data = {
+        result = compute_again(held, srs, progress)
+    data: dict[str, Any] = {
         "same": result.same,
-        "given_root": given.root_hex,
-        "recomputed_root": found.root_hex,
-        "fields": result.fields,
+        "given_root": result.roots[0],
+        "recomputed_root": result.roots[1],
         "rows_different": len(result.rows),
         "rows": result.total,
     }
-    if result.same:
-        output.result(data, [f"SAME: all {result.total} rows and the root {found.root_hex}"])
-        return
-    lines = list(result.fields)
-    if result.rows:
-        lines.append(f"{len(result.rows)} of {result.total} rows differ: {listed(result.rows)}")
-    if len(result.rows) == result.total:
-        lines.append(
-            "every row differs: another secret, or weights that differ somewhere (all salts "
-            "depend on all weights)"
-        )
-    if check:
-        refuse(output, StepFailed(1, "the commitment is not this model's"), data, lines)
-    output.result(data, ["DIFFERENT", *lines])
+    lines = [f"all {result.total} rows and the root {result.roots[0]} follow from the witness"]
+    if not result.same:
+        lines = [f"{len(result.rows)} of {result.total} rows differ: {listed(result.rows)}"]
+        lines += ["another secret, or integers that differ somewhere: all salts depend on all"]
+    if model is not None:
+        same = _against_model(output, held, model, tokens, reading, data, lines)
+        data["same"] = data["same"] and same
+    if not data["same"]:
+        _refuse(output, NotValid("the commitment is another"), data, lines)
+    output.result(data, ["SAME", *(f"  {line}" for line in lines)])
+
+
+def _against_model(
+    output: Output,
+    held: Any,
+    model: str,
+    tokens: Path | None,
+    reading: dict[str, Any],
+    data: dict[str, Any],
+    lines: list[str],
+) -> bool:
+    """Whether the witness is the model's; adds to ``data`` and ``lines``."""
+    from huref_zk.proofs.opening.differences import compare_with_model, recomputing
+
+    with output.progress("reading the model") as progress:
+        recompute = recomputing(model, tokens=tokens, progress=progress, **reading)
+        found = compare_with_model(held.witness, recompute)
+    data["fields"] = found.fields
+    data["checkpoint"] = found.checkpoint
+    data["matrices"] = {
+        m.name: {
+            "entries": m.entries,
+            "different": m.different,
+            "share": m.share,
+            "largest": m.largest,
+            "allowed": m.allowed,
+        }
+        for m in found.matrices
+    }
+    lines += found.fields
+    told = "is" if found.checkpoint else "is NOT"
+    lines.append(f"the digest of the checkpoint {told} this model's")
+    lines += map(str, found.matrices)
+    return found.same

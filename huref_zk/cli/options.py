@@ -122,6 +122,11 @@ reading_options = together(
 )
 """How a model is read: revision, allow_pickle, map_file."""
 
+tokens_option = click.option(
+    "--tokens", type=IN, help="The file of token ids given to commit, if one was."
+)
+"""tokens: a Path or None."""
+
 choice_options = together(
     click.option(
         "--recipe",

@@ -19,6 +19,7 @@ from huref_zk.cli.options import (
     reading_options,
     sample_option,
     setup_options,
+    tokens_option,
 )
 from huref_zk.cli.outputs import IN, REFERENCE
 from huref_zk.errors import InputError
@@ -67,7 +68,7 @@ def _list_steps(ctx: click.Context, param: click.Parameter, kind: str | None) ->
 @sample_option
 @nonce_option()
 @click.option("--model", type=REFERENCE, help="Demand an opening's rows to be this model's.")
-@click.option("--tokens", type=IN, help="The file of token ids that was given to commit, if any.")
+@tokens_option
 @reading_options
 @prompt_options
 @click.option("--tokenizer", type=IN, help="Your own tokenizer.json, for --prompt.")

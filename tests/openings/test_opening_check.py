@@ -23,6 +23,7 @@ from huref_zk.proofs.opening.differences import (
     compare_commitments,
     compare_fields,
     compare_matrices,
+    compare_with_model,
     recommit,
 )
 from huref_zk.proofs.opening.file import (
@@ -254,7 +255,7 @@ def recomputed(owner, change=None, **fields) -> Recomputed:
     matrices = {name: matrix.copy() for name, matrix in owner.witness.matrices.items()}
     if change is not None:
         change(matrices)
-    return Recomputed({**d, **fields}, matrices)
+    return Recomputed({**d, **fields}, matrices, lambda salt: owner.descriptor.checkpoint)
 
 
 @pytest.fixture(scope="module")
@@ -342,6 +343,15 @@ def test_a_witness_against_a_model(calm):
     assert (of_e.different, of_e.largest, of_e.allowed) == (1, 2, 0)
     assert (of_c.different, of_c.largest, of_c.allowed) == (3, 1, 1)
     assert of_c.share == 3 / 108 and "3 of 108 integers differ" in str(of_c)
+    compared = compare_with_model(owner.witness, lambda _: recomputed(owner))
+    assert compared.same
+    for given in (
+        recomputed(owner, change),
+        recomputed(owner, layers=[0]),
+        replace(recomputed(owner), digest=lambda salt: salt.hex()),
+        recomputed(owner, lambda matrices: matrices.update(E=matrices["E"][:-2])),
+    ):
+        assert not compare_with_model(owner.witness, lambda _, given=given: given).same
 
 
 # --- the owner's side ----------------------------------------------------------------------------

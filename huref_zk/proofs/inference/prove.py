@@ -200,3 +200,36 @@ def agreement(
             relative = error / max(float(np.linalg.norm(true)), 1e-300)
             worst[name] = max(worst.get(name, 0.0), relative)
     return worst
+
+
+def committed_tokens(
+    descriptor: Descriptor,
+    ref: str | Path,
+    *,
+    tokens: Path | None = None,
+    map_file: Path | None = None,
+    revision: str | None = None,
+    allow_pickle: bool = False,
+) -> tuple[int, ...]:
+    """The ids of the K tokens that E has rows of, chosen again from the model, or read from the
+    file ``tokens`` that was given to commit. InputError when they are not the committed ones."""
+    from huref_zk.invariants.prepare import read_token_file
+    from huref_zk.invariants.tokens import choose_tokens
+    from huref_zk.models.families import family_for
+    from huref_zk.models.layers import dimensions
+    from huref_zk.models.load import open_model
+
+    count, choice = descriptor.tokens.count, descriptor.tokens.choice
+    if choice == "given" and tokens is None:
+        raise InputError("the tokens of this commitment were given by a file: --tokens FILE")
+    model = open_model(str(ref), revision=revision, allow_pickle=allow_pickle)
+    found, _ = choose_tokens(
+        model,
+        dimensions(model, family_for(model, map_file)).vocab,
+        count,
+        choice="common" if choice == "given" else choice,
+        token_ids=read_token_file(tokens) if choice == "given" and tokens else None,
+    )
+    if token_digest(found) != descriptor.tokens.digest:
+        raise InputError(f"{ref} was not committed to: its tokens are not those that E has rows of")
+    return tuple(int(i) for i in found)

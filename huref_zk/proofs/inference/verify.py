@@ -20,9 +20,11 @@ from huref_zk.proofs.inference.logits import Served, Spoken, check_output
 from huref_zk.proofs.inference.public import Measured, check_public, describe
 from huref_zk.proofs.inference.relations import relations, start_transcript
 from huref_zk.proofs.kernel import (
+    Policy,
     Report,
     Setup,
     Step,
+    check_policy,
     check_srs,
     expected_root,
     read_claim,
@@ -49,20 +51,27 @@ def verify_file(
     expected: str | Path,
     setup: Setup,
     demand: Demand,
+    policy: Policy | None = None,
     heard: Callable[[Step], None] | None = None,
 ) -> Report:
     """Verify a `.hza` file against ``expected``: a commitment file, or a root as 64 hex digits.
 
-    Raises StepFailed (a claim that is false or malformed), InputError (unreadable arguments),
-    EnvironmentLacks (the SRS is not at hand).
+    policy: what is demanded of recipe, layers (of the cores) and tokens, None for nothing (a
+    sketch's seed plays no part here). Raises StepFailed (a claim that is false or malformed),
+    InputError (unreadable arguments), EnvironmentLacks (the SRS is not at hand).
     """
     root = expected_root(expected)
     data = read_claim(path, AUDIT)
-    return verify_bytes(data, root, setup, demand, Report("inference", heard=heard))
+    return verify_bytes(data, root, setup, demand, policy, Report("inference", heard=heard))
 
 
 def verify_bytes(
-    data: bytes, root: str, setup: Setup, demand: Demand, report: Report | None = None
+    data: bytes,
+    root: str,
+    setup: Setup,
+    demand: Demand,
+    policy: Policy | None = None,
+    report: Report | None = None,
 ) -> Report:
     """Run all steps on an audit's bytes. See verify_file."""
     report = report or Report("inference")
@@ -77,6 +86,8 @@ def verify_bytes(
             token_digest(audit.tokens) == commitment.descriptor.tokens.digest,
             "the audit names other tokens than E has rows of",
         )
+        if policy is not None:
+            check_policy(commitment.descriptor, None, policy)
         step.established(f"root {root}")
     describe_commitment(report, commitment.descriptor)
     srs = check_srs(report, commitment.descriptor, setup)

@@ -36,10 +36,11 @@ _BOUND_TO_WEIGHTS = ("recipe", "model", "layers", "tokens", "audited", "output")
 @dataclass(frozen=True)
 class Recomputed:
     """What a model makes under a descriptor. fields: those parts of it that the model decides;
-    matrices: int16, as a Witness has them."""
+    matrices: int16, as a Witness has them; digest: of the checkpoint, hex, for a salt."""
 
     fields: Mapping[str, Any]
     matrices: Mapping[str, np.ndarray]
+    digest: Callable[[bytes], str]
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,7 @@ def recomputing(
 
     def recompute(descriptor: Descriptor) -> Recomputed:
         from huref_zk.invariants.audited import audited_matrices
-        from huref_zk.invariants.prepare import facts_of, prepare
+        from huref_zk.invariants.prepare import checkpoint_digest, facts_of, prepare
         from huref_zk.models.families import family_for
         from huref_zk.models.load import open_model
 
@@ -134,8 +135,8 @@ def recomputing(
         sets = [np.ascontiguousarray(np.swapaxes(core, 0, 1)) for core in q.C]
         matrices = {"E": q.E, **dict(zip(descriptor.core_sets, sets, strict=True))}
         fields = {**facts, "audited": [], "output": 0}
+        model = open_model(str(ref), **reading)
         if descriptor.audited or descriptor.output:
-            model = open_model(str(ref), **reading)
             more, audited, scales = audited_matrices(
                 model,
                 family_for(model, map_file),
@@ -147,7 +148,7 @@ def recomputing(
             fields["scales"] = {**facts["scales"], **scales}
             fields["audited"] = [vars(part) for part in audited]
             fields["output"] = int(descriptor.output)
-        return Recomputed(fields, matrices)
+        return Recomputed(fields, matrices, lambda salt: checkpoint_digest(model, salt).hex())
 
     return recompute
 
@@ -201,8 +202,35 @@ def check_rows(opening: Opening, given: Recomputed) -> str:
     return f"{len(opening.rows)} rows are this model's{told}"
 
 
+@dataclass(frozen=True)
+class Compared:
+    """A witness beside a model. fields: lines on the descriptor; checkpoint: whether its digest is
+    the model's; matrices: none where they differ in size."""
+
+    fields: list[str]
+    checkpoint: bool
+    matrices: list[MatrixDifference]
+
+    @property
+    def same(self) -> bool:
+        """Whether all is the model's, units in cores apart."""
+        within = all(m.largest <= m.allowed for m in self.matrices)
+        return self.checkpoint and not self.fields and bool(self.matrices) and within
+
+
+def compare_with_model(witness: Witness, recompute: Callable[[Descriptor], Recomputed]) -> Compared:
+    """Whether a model is what was committed to; recompute: see recomputing. InputError."""
+    given = recompute(witness.descriptor)
+    fields = compare_fields(witness.descriptor, given)
+    checkpoint = given.digest(witness.checkpoint_salt) == witness.descriptor.checkpoint
+    try:
+        return Compared(fields, checkpoint, compare_matrices(witness, given))
+    except Different as error:
+        return Compared([*fields, *error.fields], checkpoint, [])
+
+
 def compare_matrices(witness: Witness, given: Recomputed) -> list[MatrixDifference]:
-    """How every committed matrix differs from a model's. InputError when they differ in size."""
+    """How every committed matrix differs from a model's. Different when they differ in size."""
     _witness_of(witness.descriptor, given)
     found = []
     for matrix, ours in witness.matrices.items():

@@ -19,9 +19,11 @@ from huref_zk.curve import bn254
 from huref_zk.curve.bn254 import R
 from huref_zk.files.formats import OPENING
 from huref_zk.proofs.kernel import (
+    Policy,
     Report,
     Setup,
     Step,
+    check_policy,
     check_srs,
     describe,
     expected_root,
@@ -46,26 +48,31 @@ def verify_file(
     path: Path,
     expected: str | Path,
     setup: Setup,
+    policy: Policy | None = None,
     choice: Choice | None = None,
     recompute: Callable[[Descriptor], Recomputed] | None = None,
     heard: Callable[[Step], None] | None = None,
 ) -> Report:
     """Verify a `.hzo` file against ``expected``: a commitment file, or a root as 64 hex digits.
 
-    choice: the rows must be those that it chooses. recompute: gives what a model that the caller
-    holds makes under a descriptor (differences.recomputing); the rows must be that model's. Raises
-    StepFailed (a claim that is false or malformed; at the step "weights" its cause is a
+    policy: what is demanded of recipe, layers and tokens, None for nothing (a sketch's seed plays
+    no part here). choice: the rows must be those that it chooses. recompute: gives what a model
+    that the caller holds makes under a descriptor (differences.recomputing); the rows must be that
+    model's. Raises StepFailed (a claim that is false or malformed; at the step "weights" its cause is a
     differences.Different), InputError (unreadable arguments), EnvironmentLacks.
     """
     root = expected_root(expected)
     data = read_claim(path, OPENING)
-    return verify_bytes(data, root, setup, choice, recompute, Report("opening", heard=heard))
+    return verify_bytes(
+        data, root, setup, policy, choice, recompute, Report("opening", heard=heard)
+    )
 
 
 def verify_bytes(
     data: bytes,
     root: str,
     setup: Setup,
+    policy: Policy | None = None,
     choice: Choice | None = None,
     recompute: Callable[[Descriptor], Recomputed] | None = None,
     report: Report | None = None,
@@ -82,6 +89,8 @@ def verify_bytes(
                 found == int(root, 16),
                 f"the leaf from {start} on does not lead to the expected root",
             )
+        if policy is not None:
+            check_policy(opening.descriptor, None, policy)
         step.established(f"root {root}")
     describe(report, opening.descriptor)
     report.facts["rows"] = [name(place) for place in opening.places]
