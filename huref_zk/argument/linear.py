@@ -117,7 +117,7 @@ def written_by(
 
 
 def combine(weights: Sequence[int], values: np.ndarray) -> list[int]:
-    """sum_i weights_i values_i mod r, for integers (N, n) of up to 64 bits."""
+    """sum_i weights_i values_i mod r, for up to 2^12 rows (N, n) of integers up to 2^62."""
     wide = values.astype(np.int64)
     low, high = wide & 0x7FFFFFFF, wide >> 31
     parts = zip(combine_small(weights, low), combine_small(weights, high), strict=True)

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from huref_zk.argument import batching
+from huref_zk.argument import batching, linear
 from huref_zk.argument.batching import Equation, combine, combine_rows, dot, first_false
 from huref_zk.argument.projection import exact_product
 from huref_zk.curve import bn254
@@ -104,6 +104,15 @@ def test_combine_at_its_bounds(count, entry, dtype):
     values = np.full((count, 2), entry, dtype=dtype)
     for weight in (R - 1, (1 << 240) - 1, (1 << 128) - 1):
         assert combine([weight] * count, values) == [count * weight * entry % R] * 2
+
+
+@pytest.mark.parametrize("entry", [1 << 62, -(1 << 62), (1 << 31) - 1, -1])
+def test_combine_of_wide_integers_at_its_bounds(entry):
+    values = np.full((1 << 12, 2), entry, dtype=np.int64)
+    for weight in (R - 1, (1 << 128) - 1):
+        assert (
+            linear.combine([weight] * len(values), values) == [len(values) * weight * entry % R] * 2
+        )
 
 
 def test_combine_of_nothing():
