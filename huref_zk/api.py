@@ -206,14 +206,16 @@ def verify(
     proof of similarity two of them. policy: what is demanded of seed, recipe, layers and tokens,
     default the standard picture. setup: keys and trusted SRS, default the program's own key folder
     and no SRS but a ceremony's. heard: told of each step that holds. demands: for a picture
-    ``image`` (the published PNG) and ``generator``; for the others see their verify modules.
+    ``image`` (the published PNG) and ``generator``; for a proof of similarity ``bounds``, for an
+    opening ``choice`` and ``recompute``, for an audit ``demand``: see verify_file of
+    proofs.similarity.verify, proofs.opening.verify and proofs.inference.verify.
 
     StepFailed for a claim that is false or malformed, InputError for arguments that cannot be read,
     EnvironmentLacks where this machine cannot judge.
     """
     from huref_zk.files import formats
     from huref_zk.files.container import read_start
-    from huref_zk.proofs.kernel import Setup
+    from huref_zk.proofs.kernel import Policy, Setup
 
     path, asked = Path(file), setup or Setup(default_cache())
     kind = formats.format_of(read_start(path, 8))
@@ -224,6 +226,21 @@ def verify(
         from huref_zk.proofs.picture.verify import verify_file
 
         return verify_file(path, _one(expected), asked, policy, heard=heard, **demands)
+    if kind is formats.SIMILARITY:
+        from huref_zk.proofs.similarity import verify as similarity
+
+        pair, demands["policy"] = _two(expected), policy or Policy()
+        return similarity.verify_file(path, pair, asked, heard=heard, **demands)
+    if kind is formats.OPENING:
+        from huref_zk.proofs.opening import verify as opening
+
+        demands["policy"] = policy or Policy()
+        return opening.verify_file(path, _one(expected), asked, heard=heard, **demands)
+    if kind is formats.AUDIT:
+        from huref_zk.proofs.inference import verify as inference
+
+        demands["policy"] = policy or Policy()
+        return inference.verify_file(path, _one(expected), asked, heard=heard, **demands)
     raise InputError(f"{path}: a {kind.name} is nothing that can be verified")
 
 
@@ -255,6 +272,13 @@ def _one(expected: PathLike | Iterable[PathLike]) -> PathLike:
     if len(found) != 1:
         raise InputError(f"this kind of file needs one commitment, not {len(found)}")
     return found[0]
+
+
+def _two(expected: PathLike | Iterable[PathLike]) -> tuple[PathLike, PathLike]:
+    found = [] if isinstance(expected, (str, Path)) else list(expected)
+    if len(found) != 2:
+        raise InputError("a proof of similarity needs two commitments, in its order")
+    return found[0], found[1]
 
 
 def _seed(seed: bytes | None, public: bytes) -> bytes:
