@@ -63,7 +63,7 @@ STEPS: dict[str, tuple[tuple[str, str], ...]] = {
         ("SRS", "a ceremony's, or one that the caller names; a test one only if allowed"),
         ("demand", "nonce, tokens and number of positions are the ones asked for"),
         ("linear", "the claimed products are what the committed weights give"),
-        ("public", "norms, residual stream, activation, attention"),
+        ("public", "norms, residual stream, activation, attention, embeddings; logits as served"),
     ),
 }
 """Steps of each verifier, in order: name, and what holds after it."""
