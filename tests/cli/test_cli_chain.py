@@ -2,68 +2,25 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
-import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
 
-from huref_zk.cli import COMMANDS, main
-from huref_zk.commitment.file import serialise
 from huref_zk.native import ezkl as runner
+from huref_zk.proofs.kernel import STEPS
 from huref_zk.render import generator as generator_module
 from huref_zk.render.image import read_png, write_png
 from huref_zk.srs.trust import find_srs
+from tests.support.chain import TOKENS
+from tests.support.commands import changed, check_error, json_of, listing, run
 
-COUNT = ("--count", 64)
+COUNT = ("--count", TOKENS)
 OTHER_SEED = "11" * 32
-CAPTURE: dict = {"capture_output": True, "text": True, "check": False, "timeout": 60}
-
-
-def run(*arguments: object, expect: int | None = None) -> Result:
-    """One command in this process; anything but a clean exit, or a traceback, fails the test."""
-    result = CliRunner().invoke(main, [str(a) for a in arguments])
-    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
-    assert "Traceback" not in result.stdout + result.stderr
-    if expect is not None:
-        assert result.exit_code == expect, result.stdout + result.stderr
-    return result
-
-
-def listing(folder: Path) -> dict[str, str]:
-    """Every file and folder below ``folder`` with a digest of its content."""
-    return {
-        str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest()
-        if p.is_file()
-        else "folder"
-        for p in folder.rglob("*")
-    }
-
-
-def check_error(result: Result, code: int, words: str) -> None:
-    """A plain failure: its code, and one line on stderr that says what is wrong."""
-    assert result.exit_code == code, result.stdout + result.stderr
-    assert result.stdout == ""
-    last = result.stderr.splitlines()[-1]
-    assert last.startswith("error: ") and words in last
-
-
-@pytest.fixture(scope="session")
-def model(chain) -> Path:
-    return chain.bundle_file.parent / "model"
-
-
-@pytest.fixture(scope="session")
-def secret_file(chain) -> Path:
-    path = chain.bundle_file.parent / "secret.key"
-    path.write_bytes(chain.secret)
-    return path
+QUICK = ("setup", "fingerprint", "commit", "verify", "inspect", "render", "sheet")
 
 
 @pytest.fixture(scope="session")
@@ -92,17 +49,16 @@ def no_embedded_generator(monkeypatch, tmp_path):
 
 
 @pytest.fixture
-def arguments(chain, model, secret_file, vector_file, tmp_path):
+def arguments(chain, vector_file, tmp_path):
     """command -> arguments with which it succeeds, writing to tmp_path only."""
     keys, drawing = ("--keys", chain.cache), ("--generator", chain.generator_file)
     return {
-        "setup": (model, *keys, *COUNT),
-        "fingerprint": (model, "--out", tmp_path / "fp.png", *drawing, *COUNT),
-        "commit": (model, "--out", tmp_path / "out", *keys, *COUNT),
+        "setup": (chain.model, *keys),
+        "fingerprint": (chain.model, "--out", tmp_path / "fp.png", *drawing, *COUNT),
+        "commit": (chain.model, "--out", tmp_path / "out", *keys, *COUNT),
         "prove": (
-            *(model, "--commitment", chain.commitment_file, "--secret", secret_file),
-            *("--out", tmp_path / "p.hzp", "--image", tmp_path / "p.png"),
-            *(*keys, *drawing, *COUNT),
+            *(chain.folder, "--out", tmp_path / "p.hzp", "--image", tmp_path / "p.png"),
+            *(*keys, *drawing),
         ),
         "verify": (
             *(chain.bundle_file, "--commitment", chain.commitment_file),
@@ -114,58 +70,57 @@ def arguments(chain, model, secret_file, vector_file, tmp_path):
     }
 
 
-QUICK = ("setup", "fingerprint", "commit", "verify", "inspect", "render", "sheet")
-
-
 # --- the chain -----------------------------------------------------------------------------------
 
 
-def test_from_model_to_verified_picture(chain, model, tmp_path) -> None:
+def test_from_model_to_verified_picture(chain, tmp_path) -> None:
     """commit, prove, inspect, verify by commands alone; then the picture of another seed fails."""
     keys, drawing = ("--keys", chain.cache), ("--generator", chain.generator_file)
-    out = tmp_path / "owner"
-    made = json.loads(run("commit", model, "--out", out, *keys, *COUNT, "--json", expect=0).stdout)
-    assert sorted(p.name for p in out.iterdir()) == ["commitment.hzc", "secret.key"]
-    files = ("--commitment", out / "commitment.hzc", "--secret", out / "secret.key")
-    targets = ("--out", tmp_path / "fp.hzp", "--image", tmp_path / "fp.png")
-    rest = (*keys, *drawing, *COUNT)
-    done = run("prove", model, *files, *targets, *rest, "--json", expect=0)
-    assert done.stderr == ""
-    assert json.loads(done.stdout) == {
-        "bundle": str(tmp_path / "fp.hzp"),
-        "image": str(tmp_path / "fp.png"),
+    owner, proof, picture = (tmp_path / name for name in ("owner", "fp.hzp", "fp.png"))
+    made = json_of("commit", chain.model, "--out", owner, *keys, *COUNT)
+    assert sorted(p.name for p in owner.iterdir()) == [
+        "commitment.hzc",
+        "secret.key",
+        "witness.hzw",
+    ]
+    targets = ("--out", proof, "--image", picture)
+    assert json_of("prove", owner, *targets, "--seed", OTHER_SEED, *keys, *drawing) == {
+        "bundle": str(proof),
+        "image": str(picture),
         "root": made["root"],
+        "seed": OTHER_SEED,
+        "test_setup": True,
     }
-    shown = json.loads(run("inspect", tmp_path / "fp.hzp", "--json", expect=0).stdout)
+    shown = json_of("inspect", proof)
     assert shown["recomputed_root"] == shown["bundle"]["root"] == made["root"]
 
-    check = (*keys, *drawing, "--allow-test-setup")
-    good = ("--commitment", made["root"], "--image", tmp_path / "fp.png")
-    run("verify", tmp_path / "fp.hzp", *good, *check, expect=0)
-    # The fingerprint command draws the same picture, and another one under another seed.
+    check = ("--commitment", made["root"], *keys, *drawing, "--allow-test-setup")
+    good = ("--image", picture, "--seed", OTHER_SEED)
+    report = json_of("verify", proof, *check, *good)
+    assert report["valid"] and report["seed"] == {"class": "named", "hex": OTHER_SEED}
+    # The fingerprint command draws the same picture, and another one under the public seed.
     seeded = ("--seed", OTHER_SEED, *drawing, *COUNT)
-    run("fingerprint", model, "--out", tmp_path / "same.png", *drawing, *COUNT, expect=0)
-    run("fingerprint", model, "--out", tmp_path / "other.png", *seeded, expect=0)
-    assert np.array_equal(read_png(tmp_path / "same.png"), read_png(tmp_path / "fp.png"))
-    wrong = ("--commitment", made["root"], "--image", tmp_path / "other.png")
-    check_error(run("verify", tmp_path / "fp.hzp", *wrong, *check, "--quiet"), 1, "pixels")
-
-
-# --- exit code 0, --json, --quiet ----------------------------------------------------------------
+    run("fingerprint", chain.model, "--out", tmp_path / "same.png", *seeded, expect=0)
+    run("fingerprint", chain.model, "--out", tmp_path / "other.png", *drawing, *COUNT, expect=0)
+    assert np.array_equal(read_png(tmp_path / "same.png"), read_png(picture))
+    wrong = ("--image", tmp_path / "other.png", "--seed", OTHER_SEED)
+    check_error(run("verify", proof, *check, *wrong, "--quiet"), 1, "pixels")
+    check_error(run("verify", proof, *check, "--image", picture, "--quiet"), 1, "asked for")
 
 
 @pytest.mark.parametrize("command", QUICK)
 def test_success_as_json(command: str, arguments) -> None:
-    done = run(command, *arguments[command], "--json", expect=0)
-    assert done.stderr == ""
-    data = json.loads(done.stdout)
-    assert isinstance(data, dict) and data and "error" not in data
+    data = json_of(command, *arguments[command])
+    assert data and "error" not in data
 
 
 @pytest.mark.parametrize("command", QUICK)
 def test_quiet_success_prints_nothing(command: str, arguments) -> None:
     done = run(command, *arguments[command], "--quiet", expect=0)
-    assert (done.stdout, done.stderr) == ("", "")
+    assert done.stdout == ""
+    # But that a proof convinces nobody is said to whoever relies on it.
+    assert ("TEST setup" in done.stderr) == (command == "verify")
+    assert len(done.stderr.splitlines()) == (command == "verify")
 
 
 @pytest.mark.parametrize("command", QUICK)
@@ -173,56 +128,117 @@ def test_success_in_words(command: str, arguments) -> None:
     assert run(command, *arguments[command], expect=0).stdout.strip()
 
 
-# --- help and usage ------------------------------------------------------------------------------
+# --- the verdict ---------------------------------------------------------------------------------
 
 
-def test_help_lists_every_command() -> None:
-    text = run("--help", expect=0).stdout
-    assert all(f"\n  {name} " in text for name in COMMANDS)
-    assert run("-h", expect=0).stdout == text
+def test_the_verdict_says_what_it_is_about(chain, arguments) -> None:
+    done = run("verify", *arguments["verify"], expect=0)
+    told = done.stdout
+    assert told.splitlines()[0] == (
+        f"VALID: {chain.image_file} is the picture of what is committed to under the expected root"
+    )
+    for words in (
+        "recipe whole (all layers in one), layers 0-2, 512 tokens learnt first",
+        "recipe and tokens are NOT the standard ones",
+        "it does not compare with standard fingerprints",
+        "says nothing against an owner who tuned weights to it",
+        "TEST setup: anybody could have made it",
+    ):
+        assert words in told
+    steps = [line.split(": ")[0].strip() for line in done.stderr.splitlines()]
+    assert steps == [f"{i} {name}" for i, (name, _) in enumerate(STEPS["picture"])]
+    data = json_of("verify", *arguments["verify"])
+    assert (data["valid"], data["test_setup"], data["standard"]) == (True, True, False)
+    assert data["recipe"] == "whole" and data["layers"] == [0, 1, 2]
+    assert data["seed"]["class"] == "public" and data["srs"]["kind"] == "test"
+    assert data["image"]["compared"] and data["kind"] == "picture"
+    assert [step["name"] for step in data["steps"]] == [name for name, _ in STEPS["picture"]]
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_has_help(command: str) -> None:
-    text = run(command, "--help", expect=0).stdout
-    assert f"huref-zk {command}" in text.replace("main", "huref-zk")
-    # A group's options are its subcommands'.
-    assert ("--json" in text and "--quiet" in text) != ("COMMAND [ARGS]" in text)
+def test_a_picture_need_not_be_given(chain, arguments) -> None:
+    given = list(arguments["verify"])
+    at = given.index("--image")
+    del given[at : at + 2]
+    data = json_of("verify", *given)
+    assert data["valid"] and not data["image"]["compared"]
+    told = run("verify", *given, expect=0).stdout
+    assert f"draws a picture of digest {data['image']['digest']}" in told
+    assert "none was given to compare" in told
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-def test_an_unknown_option_is_a_usage_error(command: str) -> None:
-    assert "--nonsense" in run(command, "--nonsense", expect=2).stderr
-    as_json = run(command, "--nonsense", "--json", expect=2)
-    data = json.loads(as_json.stdout)
-    assert "--nonsense" in data["error"] and data["exit_code"] == 2
-    assert as_json.stderr == ""
+def test_other_recipes_are_refused_unless_asked_for(last_two, chain) -> None:
+    rest = (
+        *("--commitment", last_two.commitment_file, "--image", last_two.image_file),
+        *("--keys", last_two.cache, "--generator", last_two.generator_file, "--allow-test-setup"),
+    )
+    refused = json_of("verify", last_two.bundle_file, *rest, expect=1)
+    assert (refused["step"], refused["step_name"]) == (7, "policy")
+    assert "recipe last-two, asked for whole" in refused["error"]
+    for asked in ("last-two", "any"):
+        told = run("verify", last_two.bundle_file, *rest, "--recipe", asked, expect=0).stdout
+        assert "recipe last-two (the paper's two layers), layers 1-2" in told
+        assert "NOT the standard ones" in told
 
 
-def test_an_unknown_command_is_a_usage_error() -> None:
-    assert "nonsense" in run("nonsense", expect=2).stderr
-    assert "nonsense" in json.loads(run("nonsense", "--json", expect=2).stdout)["error"]
+# --- exit code 1: verification refuses -----------------------------------------------------------
 
 
-def test_a_fresh_process_behaves_alike(chain) -> None:
-    start = [sys.executable, "-c", "from huref_zk.cli import main; main()"]
-    done = subprocess.run([*start, "inspect", str(chain.commitment_file), "--json"], **CAPTURE)
-    assert done.returncode == 0
-    assert json.loads(done.stdout)["recomputed_root"] == chain.commitment.root_hex
-    done = subprocess.run([*start, "inspect", str(chain.image_file)], **CAPTURE)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("error: ") and "Traceback" not in done.stderr
+def refusal(*arguments: object) -> tuple[str, str]:
+    """(step's name, message) of a verification that must refuse."""
+    data = json_of("verify", *arguments, expect=1)
+    assert (data["valid"], data["exit_code"]) == (False, 1)
+    assert STEPS["picture"][data["step"]][0] == data["step_name"]
+    return data["step_name"], data["error"]
+
+
+def test_verify_takes_a_root_alone(chain, stranger, arguments) -> None:
+    for root in (chain.commitment.root_hex, chain.commitment.root_hex.upper()):
+        json_of("verify", *changed(arguments["verify"], commitment=root))
+    other = changed(arguments["verify"], commitment=stranger.commitment.root_hex)
+    assert refusal(*other)[0] == "commitment"
+
+
+def test_refusals_name_their_step(chain, stranger, arguments, tmp_path) -> None:
+    good = arguments["verify"]
+    assert json_of("verify", *good)["valid"]
+    untrusting = tuple(a for a in good if a != "--allow-test-setup")
+    assert refusal(*untrusting)[0] == "SRS"
+    assert refusal(*changed(good, commitment=stranger.commitment_file))[0] == "commitment"
+    assert refusal(*changed(good, image=stranger.image_file))[0] == "image"
+    pixels = read_png(chain.image_file).copy()
+    pixels[3, 5, 1] ^= 1
+    write_png(tmp_path / "one.png", pixels)
+    step, words = refusal(*changed(good, image=tmp_path / "one.png"))
+    assert step == "image" and words.startswith("1 pixels")
+    for option, value in (
+        ("--seed", OTHER_SEED),
+        ("--recipe", "official"),
+        ("--layers", "1-2"),
+        ("--tokens-digest", "ab" * 32),
+    ):
+        assert refusal(*good, option, value)[0] == "policy", option
+    assert json_of("verify", *good, "--seed", "any", "--recipe", "any")["valid"]
+    digest = chain.commitment.descriptor.tokens.digest.upper()
+    assert json_of("verify", *good, "--layers", "0-2", "--tokens-digest", digest)["valid"]
+    (tmp_path / "cut.hzp").write_bytes(chain.bundle_file.read_bytes()[:-1])
+    assert refusal(tmp_path / "cut.hzp", *good[1:])[0] == "parse"
+
+
+def test_ezkl_that_fails_accuses_nobody(arguments, monkeypatch) -> None:
+    """A machine that cannot judge is no verdict; the same call with a working ezkl is one."""
+    from huref_zk.errors import EnvironmentLacks
+
+    def fails(call: str, **_: object) -> None:
+        raise EnvironmentLacks(f"ezkl {call} did not end within 1 s")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(runner, "run", fails)
+        data = json_of("verify", *arguments["verify"], expect=3)
+        assert data["valid"] is None and "did not end" in data["error"]
+    json_of("verify", *arguments["verify"])
 
 
 # --- exit code 2: bad input ----------------------------------------------------------------------
-
-
-def changed(arguments: tuple, **options: object) -> tuple:
-    """``arguments`` with the values of some options replaced (out="x" for --out x)."""
-    result = list(arguments)
-    for name, value in options.items():
-        result[result.index(f"--{name}") + 1] = value
-    return tuple(result)
 
 
 @pytest.mark.parametrize("command", [*QUICK, "prove"])
@@ -232,76 +248,86 @@ def test_a_missing_input_exits_with_2(command: str, arguments, tmp_path) -> None
     quiet = run(command, *bad, "--quiet")
     check_error(quiet, 2, "none")
     assert len(quiet.stderr.splitlines()) == 1
-    data = json.loads(run(command, *bad, "--json", expect=2).stdout)
-    assert data["exit_code"] == 2 and "none" in data["error"] and data["valid"] is False
+    data = json_of(command, *bad, expect=2)
+    assert data["exit_code"] == 2 and "none" in data["error"] and "valid" not in data
     assert listing(tmp_path) == before
 
 
 @pytest.mark.parametrize("command", ["fingerprint", "render", "sheet", "prove"])
-@pytest.mark.parametrize("target", ["missing folder", "file as folder", "folder as file"])
+@pytest.mark.parametrize("target", ["missing folder", "file as folder", "folder as file", "old"])
 def test_an_impossible_target_is_refused_before_the_work(
     command: str, target: str, arguments, tmp_path, monkeypatch
 ) -> None:
+    suffix = Path(str(arguments[command][arguments[command].index("--out") + 1])).suffix
     (tmp_path / "file").write_text("x")
-    (tmp_path / "folder").mkdir()
-    bad = {"missing folder": "none/x", "file as folder": "file/x", "folder as file": "folder"}
+    (tmp_path / f"old{suffix}").write_text("x")
+    (tmp_path / f"folder{suffix}").mkdir()
+    bad = {
+        "missing folder": f"none/x{suffix}",
+        "file as folder": f"file/x{suffix}",
+        "folder as file": f"folder{suffix}",
+        "old": f"old{suffix}",
+    }
     before = listing(tmp_path)
-    monkeypatch.setattr("huref_zk.invariants.prepare.prepare", None)  # would be a TypeError
+    monkeypatch.setattr("huref_zk.api.fingerprint", None)  # would be a TypeError
     result = run(command, *changed(arguments[command], out=tmp_path / bad[target]))
-    check_error(result, 2, bad[target].removesuffix("/x"))
+    check_error(result, 2, bad[target].removesuffix(f"/x{suffix}"))
     assert listing(tmp_path) == before
 
 
-def test_fingerprint_and_prove_check_their_second_target_too(arguments, tmp_path) -> None:
-    bad = tmp_path / "none" / "x"
-    check_error(run("fingerprint", *arguments["fingerprint"], "--vector", bad), 2, "none")
-    check_error(run("prove", *changed(arguments["prove"], image=bad)), 2, "none")
-    assert listing(tmp_path) == {}
-    good = tmp_path / "v.json"
-    run("fingerprint", *arguments["fingerprint"], "--vector", good, expect=0)
-    assert len(json.loads(good.read_text())["v"]) == 512
+def test_prove_never_writes_over_an_owners_files(chain, arguments, tmp_path) -> None:
+    folder = tmp_path / "mine"
+    shutil.copytree(chain.folder, folder)
+    before = listing(tmp_path)
+    (folder / "fp.hzp").write_text("old")
+    good = changed((folder, *arguments["prove"][1:]))
+    for name in ("secret.key", "witness.hzw", "commitment.hzc"):
+        assert "must end in .hzp" in run("prove", *changed(good, out=folder / name)).stderr
+    check_error(run("prove", *changed(good, out=folder / "fp.hzp")), 2, "--force replaces it")
+    (folder / "fp.hzp").unlink()
+    assert listing(tmp_path) == before
+
+
+def test_what_does_not_belong_together_is_not_proven(chain, stranger, arguments, tmp_path) -> None:
+    for name in ("secret.key", "witness.hzw", "commitment.hzc"):
+        folder = tmp_path / name.replace(".", "-")
+        shutil.copytree(chain.folder, folder)
+        shutil.copy(stranger.folder / name, folder / name)
+        bad = (folder, *arguments["prove"][1:])
+        check_error(run("prove", *bad, "--quiet"), 2, "do not belong together")
+    assert not (tmp_path / "p.hzp").exists() and not (tmp_path / "p.png").exists()
 
 
 def test_an_impossible_key_folder_is_named(arguments, tmp_path) -> None:
     (tmp_path / "file").write_text("x")
-    # prove makes nothing in it, so to prove it is only a folder without an SRS.
-    for command, code in (("setup", 2), ("commit", 2), ("verify", 2), ("prove", 3)):
-        bad = changed(arguments[command], keys=tmp_path / "file")
-        check_error(run(command, *bad, "--quiet"), code, str(tmp_path / "file"))
-    assert sorted(listing(tmp_path)) == ["file"]
+    for command in ("setup", "commit", "verify", "prove"):
+        done = run(command, *changed(arguments[command], keys=tmp_path / "file"), "--quiet")
+        assert done.exit_code in (2, 3) and str(tmp_path / "file") in done.stderr
 
 
-def test_a_bad_seed_is_a_usage_error(arguments) -> None:
-    for seed in ("12", "zz" * 32, "11" * 33):
-        assert "64 hex" in run("verify", *arguments["verify"], "--seed", seed, expect=2).stderr
-
-
-def test_files_of_another_kind_are_no_commitment(chain, secret_file, tmp_path) -> None:
-    for file in (chain.image_file, secret_file, chain.generator_file):
-        check_error(run("inspect", file), 2, "other bytes")
-    assert run("inspect", chain.commitment_file).exit_code == 0
-
-
-def test_a_commitment_to_one_layer_has_no_circuit(chain, arguments, tmp_path) -> None:
-    """Its columns would be half of those that the circuit reads."""
-    one = replace(chain.commitment, descriptor=chain.commitment.descriptor | {"layers": [1]})
-    file = tmp_path / "one.hzc"
-    file.write_bytes(serialise(one))
-    check_error(run("setup", file, "--keys", chain.cache, "--quiet"), 2, "1 layers, not 2")
-    file.write_bytes(serialise(chain.commitment))
-    assert json.loads(run("setup", file, "--keys", chain.cache, "--json").stdout)["already"] is True
+def test_commit_goes_on_and_never_overwrites(chain, arguments, tmp_path) -> None:
+    run("commit", *arguments["commit"], expect=0)
+    folder = tmp_path / "out"
+    before = listing(folder)
+    assert (folder / "secret.key").stat().st_mode & 0o777 == 0o600
+    check_error(run("commit", *arguments["commit"], "--quiet"), 2, "holds a finished commitment")
+    (folder / "commitment.hzc").unlink()
+    run("commit", *arguments["commit"], expect=0)  # the rest is there: it goes on
+    assert listing(folder) == before
+    run("commit", *arguments["commit"], "--force", expect=0)
+    assert listing(folder) == before  # same model, same secret
 
 
 # --- exit code 3: the machine lacks something ----------------------------------------------------
 
 
-@pytest.mark.parametrize("command", ["setup", "fingerprint", "commit", "prove"])
+@pytest.mark.parametrize("command", ["setup", "fingerprint", "commit"])
 def test_without_safetensors_owners_get_exit_code_3(
     command: str, arguments, monkeypatch, tmp_path
 ) -> None:
     monkeypatch.setitem(sys.modules, "safetensors", None)
-    check_error(run(command, *arguments[command]), 3, "pip install")
-    assert json.loads(run(command, *arguments[command], "--json").stdout)["exit_code"] == 3
+    check_error(run(command, *arguments[command], "--quiet"), 3, "pip install")
+    assert json_of(command, *arguments[command], expect=3)["valid"] is None
     assert listing(tmp_path) == {}
 
 
@@ -312,14 +338,14 @@ def test_without_the_embedded_generator_the_exit_code_is_3(
     given = list(arguments[command])
     at = given.index("--generator")
     del given[at : at + 2]
-    check_error(run(command, *given), 3, "--generator")
+    check_error(run(command, *given, "--quiet"), 3, "--generator")
     assert listing(tmp_path) == {}
 
 
 def test_without_keys_neither_prove_nor_verify_goes_on(arguments, bare_cache, tmp_path) -> None:
-    result = run("verify", *changed(arguments["verify"], keys=bare_cache))
-    check_error(result, 3, "huref-zk setup")
-    check_error(run("prove", *changed(arguments["prove"], keys=bare_cache)), 3, "huref-zk setup")
+    for command in ("verify", "prove"):
+        result = run(command, *changed(arguments[command], keys=bare_cache), "--quiet")
+        check_error(result, 3, "huref-zk setup")
     assert listing(tmp_path) == {}
     assert [p.suffix for p in bare_cache.iterdir()] == [".srs"]
 
@@ -331,170 +357,23 @@ def test_damaged_keys_are_not_used(chain, arguments, tmp_path) -> None:
     data = vk.read_bytes()
     vk.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
     for command in ("setup", "verify"):
-        check_error(run(command, *changed(arguments[command], keys=cache)), 3, "damaged")
+        given = changed(arguments[command], keys=cache)
+        check_error(run(command, *given, "--quiet"), 3, "damaged")
     vk.write_bytes(data)
     for command in ("setup", "verify"):
         run(command, *changed(arguments[command], keys=cache), expect=0)
 
 
-# --- exit code 1: verification refuses -----------------------------------------------------------
+# --- the demo ------------------------------------------------------------------------------------
 
 
-def refusal(*arguments: object) -> tuple[int, str]:
-    """(step, message) of a verification that must refuse."""
-    result = run("verify", *arguments, "--json", expect=1)
-    data = json.loads(result.stdout)
-    assert (data["valid"], data["exit_code"]) == (False, 1)
-    return data["step"], data["error"]
-
-
-def test_verify_takes_a_root_alone(chain, stranger, arguments) -> None:
-    good = changed(arguments["verify"], commitment=chain.commitment.root_hex)
-    report = json.loads(run("verify", *good, "--json", expect=0).stdout)
-    assert report["valid"] is True
-    assert [s["step"] for s in report["steps"]] == list(range(8))
-    for other in (stranger.commitment.root_hex, stranger.commitment_file):
-        step, message = refusal(*changed(arguments["verify"], commitment=other))
-        assert step == 1 and "root" in message
-    upper = changed(arguments["verify"], commitment=chain.commitment.root_hex.upper())
-    run("verify", *upper, expect=0)
-    short = changed(arguments["verify"], commitment=chain.commitment.root_hex[:-1])
-    check_error(run("verify", *short), 2, "neither")
-
-
-def test_a_test_setup_needs_permission(arguments) -> None:
-    strict = [a for a in arguments["verify"] if a != "--allow-test-setup"]
-    step, message = refusal(*strict)
-    assert step == 2 and "TEST setup" in message
-    check_error(run("verify", *strict, "--quiet"), 1, "TEST setup")
-    run("verify", *strict, "--allow-test-setup", expect=0)
-
-
-def test_one_pixel_decides(chain, arguments, tmp_path) -> None:
-    pixels = read_png(chain.image_file)
-    pixels[3, 4, 1] ^= 1
-    write_png(tmp_path / "a.png", pixels)
-    step, message = refusal(*changed(arguments["verify"], image=tmp_path / "a.png"))
-    assert step == 6 and message.startswith("1 pixels")
-    pixels[3, 4, 1] ^= 1
-    write_png(tmp_path / "a.png", pixels)
-    run("verify", *changed(arguments["verify"], image=tmp_path / "a.png"), expect=0)
-
-
-def test_demands_are_checked(chain, arguments) -> None:
-    d = chain.commitment.descriptor
-    layers = ",".join(map(str, d["layers"]))
-    digest = d["tokens"]["digest"]
-    run("verify", *arguments["verify"], "--layers", layers, "--tokens-digest", digest, expect=0)
-    for option, value in (
-        ("--layers", "0,1"),
-        ("--tokens-digest", "00" * 32),
-        ("--seed", OTHER_SEED),
-    ):
-        assert refusal(*arguments["verify"], option, value)[0] == 7
-    assert (
-        "two layer numbers" in run("verify", *arguments["verify"], "--layers", "x", expect=2).stderr
-    )
-
-
-def test_a_damaged_bundle_is_refused_at_the_first_step(chain, arguments, tmp_path) -> None:
-    data = chain.bundle_file.read_bytes()
-    file = tmp_path / "b.hzp"
-    rest = arguments["verify"][1:]
-    for bad in (data[:-1], data + b"\0", b"", data[:7] + b"\2" + data[8:]):
-        file.write_bytes(bad)
-        assert refusal(file, *rest)[0] == 0
-    file.write_bytes(data)
-    run("verify", file, *rest, expect=0)
-
-
-# --- setup, commit and prove: what is on disk ----------------------------------------------------
-
-
-def test_repeated_setup_says_so_and_computes_nothing(chain, arguments, monkeypatch) -> None:
-    before = listing(chain.cache)
-
-    def never(call: str, **_: object) -> object:
-        raise AssertionError(f"ezkl {call} was run")
-
-    monkeypatch.setattr(runner, "run", never)
-    done = run("setup", *arguments["setup"], expect=0)
-    assert "already" in done.stdout and "TEST setup" in done.stdout
-    data = json.loads(run("setup", *arguments["setup"], "--json", expect=0).stdout)
-    assert data["already"] is True and data["vk"] == chain.keys.record.vk
-    assert listing(chain.cache) == before
-
-
-def test_setup_that_fails_leaves_no_keys(arguments, bare_cache, monkeypatch) -> None:
-    before = listing(bare_cache)
-
-    def fails(call: str, **_: object) -> object:
-        raise runner.EzklFailed(f"ezkl {call} failed: on purpose")
-
-    monkeypatch.setattr(runner, "run", fails)
-    check_error(run("setup", *changed(arguments["setup"], keys=bare_cache)), 3, "on purpose")
-    assert listing(bare_cache) == before
-
-
-def test_the_secret_is_private_and_never_overwritten_unasked(arguments, tmp_path) -> None:
-    secret, public = (tmp_path / "out" / name for name in ("secret.key", "commitment.hzc"))
-    run("commit", *arguments["commit"], expect=0)
-    first = secret.read_bytes()
-    assert secret.stat().st_mode & 0o777 == 0o600 and len(first) == 32
-    before = listing(tmp_path)
-    check_error(run("commit", *arguments["commit"]), 2, "--force")
-    public.unlink()  # the key alone is reason enough
-    check_error(run("commit", *arguments["commit"]), 2, "--force")
-    assert secret.read_bytes() == first
-    run("commit", *arguments["commit"], "--force", expect=0)
-    assert secret.stat().st_mode & 0o777 == 0o600
-    after = listing(tmp_path)
-    assert after.keys() == before.keys()
-    assert after["out/secret.key"] != before["out/secret.key"]
-    assert after["out/commitment.hzc"] != before["out/commitment.hzc"]
-
-
-def test_commit_to_an_impossible_place_writes_nothing(arguments, tmp_path, monkeypatch) -> None:
-    (tmp_path / "file").write_text("x")
-    (tmp_path / "taken" / "commitment.hzc").mkdir(parents=True)
-    before = listing(tmp_path)
-    monkeypatch.setattr(
-        "huref_zk.invariants.prepare.prepare", None
-    )  # refused before the model is read
-    for out in ("file", "file/below", "taken"):
-        bad = changed(arguments["commit"], out=tmp_path / out)
-        check_error(run("commit", *bad, "--force"), 2, out.split("/")[0])
-        assert listing(tmp_path) == before
-
-
-def test_commit_that_fails_late_writes_nothing(arguments, tmp_path, monkeypatch) -> None:
-    def fails(*_: object, **__: object) -> None:
-        raise MemoryError
-
-    with monkeypatch.context() as patch:
-        patch.setattr("huref_zk.invariants.prepare.commit_model", fails)
-        check_error(run("commit", *arguments["commit"]), 3, "out of memory")
-    assert listing(tmp_path) == {}
-    run("commit", *arguments["commit"], expect=0)
-
-
-def test_prove_needs_what_belongs_together(
-    chain, stranger, arguments, secret_file, tmp_path
-) -> None:
-    """Wrong secret, model, commitment or number of tokens: exit 2, and no file."""
-    other = tmp_path / "other.key"
-    other.write_bytes(b"\1" + bytes(31))
-    short = tmp_path / "short.key"
-    short.write_bytes(bytes(31))
-    before = listing(tmp_path)
-    good = arguments["prove"]
-    for bad, words in (
-        (changed(good, secret=other), "not one of this model under this secret"),
-        (changed(good, secret=short), "31 bytes"),
-        (changed(good, commitment=stranger.commitment_file), "not one of this model"),
-        ((stranger.bundle_file.parent / "model", *good[1:]), "not one of this model"),
-        (changed(good, count=32), "another shape|not one of this model"),
-    ):
-        result = run("prove", *bad, "--quiet", expect=2)
-        assert any(w in result.stderr for w in words.split("|")), result.stderr
-        assert listing(tmp_path) == before
+def test_the_demo(tmp_path) -> None:
+    """From an empty key folder to the sheet and the refused forgery; twice, as people do."""
+    line = ("demo", "--out", tmp_path / "demo-out", "--keys", tmp_path / "keys")
+    data = json_of(*line)
+    assert data["verified"] and data["tampered_refused"].startswith("1 pixels")
+    assert data["ics"]["demo-child"] > 0.8 > 0.2 > data["ics"]["demo-stranger"]
+    assert data["test_setup"] and Path(data["sheet"]).is_file()
+    told = run(*line, expect=0).stdout.splitlines()
+    assert f"under root {data['root']}" in told[0]  # same model, same secret
+    assert told[1].startswith("one pixel changed: refused") and "look at" in told[2]
