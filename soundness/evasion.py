@@ -1,6 +1,6 @@
 """Tunes a model's weights by gradient descent until a known seed's sketch no longer knows them.
 
-The sketch under one seed is 6 p^2 numbers, a model has millions: a small change of the weights,
+The sketch under one seed is 1,536 numbers, a model has millions: a small change of the weights,
 chosen for it, can turn those few anywhere. Another seed sees other numbers, and those barely move.
 """
 
@@ -10,19 +10,22 @@ from pathlib import Path
 
 import numpy as np
 
-from huref_zk.invariants.sketch import signs
+from huref_zk.invariants.cores import SUBSET
+from huref_zk.invariants.directions import _strongest, how_many
+from huref_zk.invariants.sketch import GROUP, LEFT, RIGHT, signs
 
-P = 16
 PARTS = (
     "self_attn.q_proj",
     "self_attn.k_proj",
     "self_attn.v_proj",
     "self_attn.o_proj",
+    "mlp.gate_proj",
     "mlp.up_proj",
     "mlp.down_proj",
 )
-NORMS = ("input_layernorm",) * 3 + ("", "post_attention_layernorm", "")
 EMBEDDING = "model.embed_tokens.weight"
+REFRESHED = 20
+"""Steps after which the strongest directions are found anew; between, they pass for constants."""
 
 
 def tuned(
@@ -31,50 +34,30 @@ def tuned(
     token_ids: np.ndarray,
     seed: bytes,
     budget: float,
-    steps: int = 300,
+    steps: int = 150,
 ) -> dict[str, np.ndarray]:
     """A LLaMA's tensors (float32) changed by at most ``budget``, as a share of all weights' norm.
 
-    Descends on the mean cosine, over the six maps, of the sketch with the original's, along the
-    gradient in the embeddings and in the last two layers' matrices; what leaves the ball of
-    ``budget`` is put back on it. The norms' gains stay.
+    Descends on the mean cosine, over the six maps of the recipe `whole`, of the sketch with the
+    original's, along the gradient in the embeddings and in all layers' matrices; what leaves the
+    ball of ``budget`` is put back on it. The norms' gains stay.
     """
     import torch
 
-    layers = (config["num_hidden_layers"] - 2, config["num_hidden_layers"] - 1)
-    names = [EMBEDDING, *(_name(i, part) for i in layers for part in PARTS)]
+    names = [EMBEDDING, *(_name(i, p) for i in range(config["num_hidden_layers"]) for p in PARTS)]
     start = [torch.tensor(tensors[n], dtype=torch.float32) for n in names]
     size = float(np.sqrt(sum((t.astype(np.float64) ** 2).sum() for t in tensors.values())))
-    left, right = (
-        torch.tensor(signs(seed, side, P, len(token_ids)), dtype=torch.float32) for side in "LR"
-    )
-    ids = torch.tensor(token_ids)
-    gains = [torch.tensor(tensors[_name(i, n)]) if n else None for i in layers for n in NORMS]
-
-    def maps(weights: list) -> torch.Tensor:
-        """(6, P, P)."""
-        rows = weights[0][ids]
-        out = []
-        for layer in range(2):
-            q, k, v, o, up, down = (
-                w if g is None else w * g
-                for w, g in zip(
-                    weights[1 + 6 * layer : 7 + 6 * layer], gains[6 * layer :], strict=False
-                )
-            )
-            k, v = (_expanded(w, q, config) for w in (k, v))
-            for x, y in ((q.T, k.T), (v.T, o), (up.T, down)):
-                out.append((left @ rows @ x) @ (right @ rows @ y).T)
-        return torch.stack(out)
-
-    wanted = maps(start)
+    whole = Whole(tensors, config, token_ids, seed)
+    wanted = whole.maps(start)
     torch.manual_seed(0)
     # At the original itself the gradient vanishes: start a little off.
-    moves = [1e-4 * w.norm() * torch.randn_like(w) / w.numel() ** 0.5 for w in start]
+    moves = [1e-3 * w.norm() * torch.randn_like(w) / w.numel() ** 0.5 for w in start]
     for step in range(steps):
         for move in moves:
             move.requires_grad_(True)
-        found = maps([w + m for w, m in zip(start, moves, strict=True)])
+        found = whole.maps(
+            [w + m for w, m in zip(start, moves, strict=True)], fresh=step % REFRESHED == 0
+        )
         cosines = torch.nn.functional.cosine_similarity(
             found.reshape(6, -1), wanted.reshape(6, -1), dim=1
         )
@@ -87,6 +70,90 @@ def tuned(
             moves = [m * min(1.0, 0.999 * budget * size / norm) for m in moves]
     changed = {n: (w + m).numpy() for n, w, m in zip(names, start, moves, strict=True)}
     return {**tensors, **changed}
+
+
+class Whole:
+    """The sketch of the recipe `whole` (invariants/cores.py) of a LLaMA, to be differentiated."""
+
+    def __init__(self, tensors: dict[str, np.ndarray], config: dict, ids: np.ndarray, seed: bytes):
+        import torch
+
+        self.torch, self.config, self.ids = torch, config, torch.tensor(ids)
+        self.left, self.right = (
+            torch.tensor(signs(seed, side, n, len(ids)), dtype=torch.float32)
+            for side, n in (("L", LEFT), ("R", RIGHT))
+        )
+        self.gains = [
+            [torch.tensor(tensors[_name(i, n)]) for n in ("input_layernorm", _POST)]
+            for i in range(config["num_hidden_layers"])
+        ]
+        self.some = np.linspace(0, len(ids), min(SUBSET, len(ids)), endpoint=False).astype(int)
+        self.strongest: tuple | None = None
+
+    def maps(self, weights: list, fresh: bool = True):
+        """(6, 16, 16) of the embedding and each layer's PARTS."""
+        rows = weights[0][self.ids]
+        X = rows / rows.square().mean(dim=1, keepdim=True).sqrt()
+        centred, read = X[self.some] - X.mean(dim=0), X[self.some]
+        total = [0, 0, 0]
+        for i, (before, after) in enumerate(self.gains):
+            parts = weights[1 + len(PARTS) * i : 1 + len(PARTS) * (i + 1)]
+            gram = centred.T @ centred
+            for term, core in enumerate(self._cores(parts, before, after, centred, read)):
+                size = ((core @ gram) * (gram @ core)).sum().sqrt()
+                total[term] = total[term] + core / size.sqrt()
+        if fresh or self.strongest is None:
+            self.strongest = self._directions(X, total)
+        lifted, told = self.strongest
+        total = [core - lifted @ (told @ core) for core in total]
+        total = [core - (core @ told.T) @ lifted.T for core in total]
+        left, right = self.left @ X, self.right @ X
+        groups = (left[:GROUP], left[GROUP:])
+        return self.torch.stack([rows @ core @ right.T for rows in groups for core in total])
+
+    def _cores(self, parts: list, before, after, centred, read):
+        q, k, v, o, gate, up, down = parts
+        heads, kv = self.config["num_attention_heads"], self.config["num_key_value_heads"]
+        group, hd = heads // kv, q.shape[0] // heads
+        q, k, v, gate, up = q * before, k * before, v * before, gate * after, up * after
+        together = o.reshape(-1, kv, group, hd).sum(dim=2).reshape(-1, kv * hd)
+        b = v.T @ together.T
+        written = centred @ b
+        values = (centred @ v.T).reshape(-1, kv, 1, hd)
+        wanted = (written @ o).reshape(-1, kv, group, hd)
+        w = (values * wanted).sum(dim=(0, 3)) / written.norm()
+        queries, keys = (
+            seen.transpose(1, 2) @ seen / len(centred)
+            for seen in (
+                (centred @ x.T).reshape(len(centred), -1, hd).transpose(0, 1) for x in (q, k)
+            )
+        )
+        variance = (queries.reshape(kv, group, hd, hd) * keys[:, None]).sum(dim=(2, 3)) / hd
+        w = w / (1 + variance).sqrt()
+        mixed = (w[:, :, None, None] * q.reshape(kv, group, hd, -1)).sum(dim=1)
+        yield mixed.reshape(kv * hd, -1).T @ k
+        yield b
+        g, u = read @ gate.T, read @ up.T
+        s = self.torch.sigmoid(g)
+        slope = s + g * s * (1 - s)
+        inner = up * (g * s).mean(dim=0)[:, None] + gate * (slope * u).mean(dim=0)[:, None]
+        yield inner.T @ down.T
+
+    def _directions(self, X, cores: list):
+        """As invariants/directions.py: (lifted, told), constants."""
+        Xc = X.detach().numpy().astype(np.float64)
+        Xc -= Xc.mean(axis=0)
+        gram, seen = Xc.T @ Xc, 0
+        for core in cores:
+            C = core.detach().numpy().astype(np.float64)
+            left, right = gram @ C, gram @ C.T
+            seen = seen + (C @ right + C.T @ left) / np.einsum("ij,ji->", left, right)
+        lifted, patterns = _strongest(Xc, seen, how_many(Xc.shape[1], len(Xc)))
+        parts = (lifted, patterns.T @ Xc)
+        return tuple(self.torch.tensor(x, dtype=self.torch.float32) for x in parts)
+
+
+_POST = "post_attention_layernorm"
 
 
 def jittered(
@@ -121,11 +188,3 @@ def write_folder(folder: Path, like: Path, tensors: dict[str, np.ndarray]) -> No
 
 def _name(i: int, part: str) -> str:
     return f"model.layers.{i}.{part}.weight"
-
-
-def _expanded(w, q, config: dict):
-    """Keys or values repeated for the heads of their group."""
-    heads = config["num_attention_heads"]
-    groups = config["num_key_value_heads"]
-    d = w.shape[1]
-    return w.reshape(groups, -1, d).repeat_interleave(heads // groups, dim=0).reshape(q.shape[0], d)
