@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from huref_zk.cli.common import Output, with_output
 from huref_zk.cli.outputs import REFERENCE
 from huref_zk.errors import InputError
+
+if TYPE_CHECKING:
+    from huref_zk.attacks import Attack
 
 
 @click.command()
@@ -72,7 +76,7 @@ def attack(
     )
 
 
-def _described(entry) -> dict:
+def _described(entry: Attack) -> dict[str, Any]:
     strength = entry.strength
     return {
         "name": entry.name,

@@ -11,7 +11,7 @@ from huref_zk.cli.common import Output, with_output
 from huref_zk.cli.outputs import IN, REFERENCE, Writes, force_option
 
 if TYPE_CHECKING:
-    from huref_zk.comparison.compare import Side
+    from huref_zk.comparison.comparison import Side
     from huref_zk.comparison.report import Shown
     from huref_zk.render import Generator
 
@@ -73,7 +73,9 @@ def compare(
     output.result(data, [*comparison_in_words(comparison), *report])
 
 
-def _shown(output: Output, ref: str, side: Side, network: Generator, options: dict) -> Shown:
+def _shown(
+    output: Output, ref: str, side: Side, network: Generator, options: dict[str, Any]
+) -> Shown:
     """A side's facts and picture; a model that cannot be drawn can be reported all the same."""
     from huref_zk.comparison.report import Shown
     from huref_zk.errors import InputError

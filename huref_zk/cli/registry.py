@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -48,7 +49,7 @@ def add(
     commitment: Path | None,
     replace: bool,
     db: Path,
-    **options,
+    **options: Any,
 ) -> None:
     """Add MODEL, a model or a saved fingerprint (.hzf)."""
     from huref_zk.commitment.file import read_commitment
@@ -75,7 +76,7 @@ def add(
 @db_option
 @reading_options
 @with_output
-def search(output: Output, model: str, top: int, db: Path, **options) -> None:
+def search(output: Output, model: str, top: int, db: Path, **options: Any) -> None:
     """Rank the entries by their similarity to MODEL, a model or a saved fingerprint (.hzf)."""
     from huref_zk.comparison import registry as entries
     from huref_zk.comparison.compare import open_side
@@ -189,7 +190,7 @@ def _is_saved(model: str) -> bool:
     return Path(model).suffix == ".hzf" and Path(model).is_file()
 
 
-def _line(entry: dict) -> str:
+def _line(entry: dict[str, Any]) -> str:
     from huref_zk.comparison.words import quoted
 
     architecture = quoted(entry["model"].get("architecture", "unknown"))
