@@ -1,8 +1,9 @@
-"""docs/formats.md against the code: field lists, magics, limits, and bytes taken apart by hand."""
+"""docs/formats.md against the code: fields, formats, limits, and bytes taken apart by hand."""
 
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import importlib
 import json
 import re
@@ -14,21 +15,42 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from huref_zk.argument.projection_proof import ProjectionProof, SideProof, serialise_projection
+from huref_zk.argument.projection import SetProof, serialise_projection
 from huref_zk.circuit.keys import Record
 from huref_zk.circuit.shape import EZKL_VERSION
-from huref_zk.commitment import file as commitment
+from huref_zk.commitment import tree
+from huref_zk.commitment.commit import checkpoint_salt
+from huref_zk.commitment.descriptor import Descriptor
+from huref_zk.commitment.file import serialise
+from huref_zk.commitment.journal import Journal
+from huref_zk.commitment.poseidon import poseidon
+from huref_zk.commitment.witness import write_witness
+from huref_zk.comparison import saved
 from huref_zk.curve import bn254
-from huref_zk.files.container import pack_container
+from huref_zk.files import formats
+from huref_zk.files.container import VERSION, pack
+from huref_zk.proofs.inference.file import Head
 from huref_zk.proofs.picture import file as bundle
+from huref_zk.proofs.similarity import file as similarity
 from huref_zk.render.image import write_png
 from huref_zk.render.tensors_file import write_safetensors
+from tests.support.small_owner import AUDITED, SECRET, D, K, small_owner, small_srs
 
-DOC = (Path(__file__).resolve().parent.parent / "docs" / "formats.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).resolve().parent.parent
+DOC = (ROOT / "docs" / "formats.md").read_text(encoding="utf-8")
+
+
+def names(kind: type) -> list[str]:
+    return [field.name for field in dataclasses.fields(kind)]
+
+
 FIELDS = {
-    "descriptor": commitment._FIELDS,
-    "bundle": list(bundle.FIELDS),
-    "record": [field.name for field in dataclasses.fields(Record)],
+    "descriptor": names(Descriptor),
+    "bundle": names(bundle.Claim),
+    "similarity": names(similarity.Claim),
+    "audit": names(Head),
+    "fingerprint": list(saved._FIELDS),
+    "record": names(Record),
 }
 
 
@@ -38,14 +60,13 @@ def rows(text: str) -> list[list[str]]:
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
 
 
-def field_rows(name: str, doc: str = DOC) -> list[list[str]]:
-    """The rows of the table under the mark ``<!-- fields: name -->``."""
-    table = doc.split(f"<!-- fields: {name} -->\n", 1)[1].split("\n\n", 1)[0]
-    return rows(table)
+def table(mark: str, doc: str = DOC) -> list[list[str]]:
+    """The rows of the table under the mark ``<!-- mark -->``."""
+    return rows(doc.split(f"<!-- {mark} -->\n", 1)[1].split("\n\n", 1)[0])
 
 
 def documented_fields(name: str, doc: str = DOC) -> list[str]:
-    return [row[0].strip("`") for row in field_rows(name, doc)]
+    return [row[0].strip("`") for row in table(f"fields: {name}", doc)]
 
 
 def number(text: str) -> int:
@@ -64,22 +85,26 @@ def wrong_limits(doc: str = DOC) -> list[str]:
 
 @pytest.mark.parametrize("name", FIELDS)
 def test_field_lists_are_those_of_the_code(name: str) -> None:
-    assert documented_fields(name) == FIELDS[name]
+    assert sorted(documented_fields(name)) == sorted(FIELDS[name])
     # A row that goes missing is noticed.
     lost = FIELDS[name][-1]
-    assert documented_fields(name, DOC.replace(f"\n| `{lost}` |", "\n| |")) != FIELDS[name]
+    shorter = DOC.replace(f"\n| `{lost}` |", "\n| |")
+    assert sorted(documented_fields(name, shorter)) != sorted(FIELDS[name])
 
 
-def test_bundle_fields_have_the_documented_types_and_bounds() -> None:
-    for name, kind, bounds in field_rows("bundle"):
-        expected, bound = bundle.FIELDS[name.strip("`")]
-        if kind == "integer":
-            assert expected is int
-            assert bounds.startswith(f"1..{bound:,}")
-        elif kind == "hex64":
-            assert (expected, bound) == (str, 64)
-        else:
-            assert kind == "string" and expected is str and bound != 64
+def test_the_table_of_formats_is_the_codes() -> None:
+    written = [
+        [
+            f"`{fmt.suffix}`",
+            fmt.name,
+            f"`{fmt.kind.decode()}`",
+            ", ".join(fmt.sections),
+            f"{fmt.max_bytes:,}",
+        ]
+        for fmt in formats.FORMATS
+    ]
+    assert table("formats") == written
+    assert f"| version of all formats: {VERSION} |" in DOC
 
 
 def test_limits_are_those_of_the_code() -> None:
@@ -89,12 +114,6 @@ def test_limits_are_those_of_the_code() -> None:
         "`huref_zk.commitment.secret.LENGTH` | 32", "`huref_zk.commitment.secret.LENGTH` | 33"
     )
     assert wrong_limits(drifted) == ["huref_zk.commitment.secret.LENGTH"]
-
-
-@pytest.mark.parametrize("module", [commitment, bundle])
-def test_magics_and_format_names_are_those_of_the_code(module) -> None:
-    assert f"hex `{module.MAGIC.hex(' ')}`" in DOC
-    assert f"| `format` | string | `{module.FORMAT}` |" in DOC
 
 
 def test_versions_in_the_text_are_those_of_the_code() -> None:
@@ -107,15 +126,110 @@ def test_every_link_and_heading_in_the_list_exists() -> None:
         for line in DOC.splitlines()
         if line.startswith("## ")
     }
-    assert set(re.findall(r"\]\(#([^)]+)\)", DOC)) <= headings
+    assert set(re.findall(r"\]\(#([^)]+)\)", DOC)) == headings
     for source in re.findall(r"`(huref_zk/[\w/]+\.\w+)`", DOC):
-        assert (Path(__file__).resolve().parent.parent / source).is_file(), source
+        assert (ROOT / source).is_file(), source
+    for page in re.findall(r"\]\((\w[\w-]*\.md)\)", DOC):
+        assert (ROOT / "docs" / page).is_file(), page
 
 
 def test_a_container_is_laid_out_as_documented() -> None:
-    data = pack_container(commitment.MAGIC, {"b": [1], "a": "\u00e9"}, [b"xy", b"z"])
+    body = {"a": "\u00e9", "b": [1]}
+    data = pack(formats.WITNESS, body, [b"xy", b"z"])
     header = b'{"a":"\\u00e9","b":[1]}'
-    assert data == b"HUREFZKC" + struct.pack(">I", len(header)) + header + b"xyz"
+    sections = struct.pack(">Q", 2) + b"xy" + struct.pack(">Q", 1) + b"z"
+    assert data == b"HUREFZW\x02" + struct.pack(">I", len(header)) + header + sections
+
+
+# --- what is committed ---------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def owner(tmp_path_factory):
+    srs = small_srs(tmp_path_factory.mktemp("srs"))
+    return small_owner(srs, "last-two", audited=AUDITED, output=True)
+
+
+def test_matrices_are_those_of_the_table(owner) -> None:
+    """The sizes in the table of matrices, evaluated for a small model."""
+    part = AUDITED[0]
+    sizes = {"K": K, "d": D, "A": part.attention, "F": part.ffn}
+
+    def value(text: str) -> int:
+        terms = [term.split() for term in text.split(";")[0].split(":")[0].split(" + ")]
+        factors = [[sizes.get(f) or int(f) for f in term] for term in terms]
+        return sum(int(np.prod(term)) for term in factors)
+
+    expected = []
+    for name, _, count, integers, salts in rows(DOC.split("What is committed follows", 1)[1])[:6]:
+        for matrix in re.findall(r"`([^`]+)`", name):
+            if matrix != "C":  # of the recipe `whole`
+                full = matrix.replace("<l>", str(part.layer))
+                expected.append((full, value(count), value(integers), value(salts)))
+    found = [(m.name, m.rows, m.columns, m.salts) for m in owner.descriptor.matrices]
+    assert found == expected
+
+
+def test_salts_are_derived_as_documented(owner) -> None:
+    content = hashlib.sha256()
+    for name, matrix in owner.witness.matrices.items():
+        content.update(bytes([len(name)]) + name.encode())
+        content.update(struct.pack(f"<{matrix.ndim}q", *matrix.shape))
+        content.update(matrix.astype("<i2").tobytes())
+    descriptor = owner.descriptor.to_bytes()
+    bound = hashlib.sha256(descriptor).digest() + content.digest()
+    key = hashlib.shake_256(b"huref-zk salt key 2" + SECRET + bound).digest(32)
+    place = bytes([3]) + b"up1" + struct.pack(">I", 5)
+    stream = hashlib.shake_256(b"huref-zk salt 2" + key + place).digest(8 * 48)
+    by_hand = [int.from_bytes(stream[i : i + 48], "big") % bn254.R for i in range(0, 8 * 48, 48)]
+    assert owner.witness.salts(owner.witness.key(SECRET), "up1")[5] == by_hand
+    salt = hashlib.shake_256(b"huref-zk checkpoint salt 2" + SECRET).digest(32)
+    assert salt == checkpoint_salt(SECRET)
+
+
+def test_the_root_is_computed_as_documented(owner) -> None:
+    data = serialise(owner.commitment)
+    start = 12 + int.from_bytes(data[8:12], "big")
+    header, points = data[12:start], data[start + 8 :]
+    leaves, at = [], 0
+    for number_, matrix in enumerate(owner.descriptor.matrices):
+        for first in range(0, matrix.rows, 32):
+            count = min(32, matrix.rows - first)
+            blob, at = points[at : at + 32 * count], at + 32 * count
+            pieces = [int.from_bytes(blob[i : i + 31], "big") for i in range(0, len(blob), 31)]
+            leaves.append(poseidon(b"huref-zk leaf", [number_, first, count, *pieces]))
+    level = leaves
+    while len(level) > 1:
+        pairs = [level[i : i + 2] for i in range(0, len(level), 2)]
+        level = [poseidon(b"huref-zk node", p) if len(p) == 2 else p[0] for p in pairs]
+    digest = hashlib.sha256(header).digest()
+    halves = [int.from_bytes(digest[:16], "big"), int.from_bytes(digest[16:], "big")]
+    assert poseidon(b"huref-zk root", [level[0], *halves]) == owner.commitment.root
+    assert tree.LEAF_POINTS == 32
+
+
+def test_a_witness_is_laid_out_as_documented(owner, tmp_path) -> None:
+    write_witness(tmp_path / "w", owner.witness)
+    data = (tmp_path / "w").read_bytes()
+    at = 12 + int.from_bytes(data[8:12], "big")
+    (size,) = struct.unpack(">Q", data[at : at + 8])
+    integers, rest = data[at + 8 : at + 8 + size], data[at + 8 + size :]
+    numbers = [int(n) for matrix in owner.witness.matrices.values() for n in matrix.reshape(-1)]
+    assert integers == struct.pack(f"<{len(numbers)}h", *numbers)
+    assert rest == struct.pack(">Q", 32) + checkpoint_salt(SECRET)
+
+
+def test_a_journal_is_laid_out_as_documented(tmp_path) -> None:
+    journal = Journal(tmp_path / "j", b"\7" * 32)
+    journal.add("C0", 9, [bn254.GENERATOR, None])
+    x, y = 1, 2
+    record = b"\2C0" + struct.pack(">II", 9, 2) + x.to_bytes(32, "big") + y.to_bytes(32, "big")
+    record += bytes(64)
+    expected = b"\7" * 32 + record + hashlib.sha256(record).digest()[:16]
+    assert (tmp_path / "j").read_bytes() == expected
+
+
+# --- proofs --------------------------------------------------------------------------------------
 
 
 def test_points_and_projection_are_laid_out_as_documented() -> None:
@@ -124,27 +238,29 @@ def test_points_and_projection_are_laid_out_as_documented() -> None:
     plain = g[0].to_bytes(32, "big")
     flagged = bytes([plain[0] | 0x80]) + plain[1:]
     infinity = b"\x40" + bytes(31)
-    sides = (SideProof(g, minus_g, (1, 2)), SideProof(None, g, (3, 4)))
-    data = serialise_projection(ProjectionProof(sides))
+    data = serialise_projection((SetProof(g, minus_g, (1, 2)), SetProof(None, g, (3, 4))))
     assert data[:128] == plain + flagged + infinity + plain
     assert data[128:] == b"".join(n.to_bytes(32, "big") for n in (1, 2, 3, 4))
 
 
 def test_v_is_laid_out_as_documented() -> None:
     data = bundle.encode_v([5, -1, *[0] * 510])
-    assert len(data) == 16384
-    assert data[:64] == (5).to_bytes(32, "big") + (bn254.R - 1).to_bytes(32, "big")
+    assert len(data) == 4096
+    assert data[:16] == struct.pack(">qq", 5, -1)
     assert bundle.decode_v(data)[:2] == (5, -1)
+
+
+# --- pictures and generators ---------------------------------------------------------------------
 
 
 def test_pictures_have_the_documented_chunks(tmp_path) -> None:
     write_png(tmp_path / "p.png", np.zeros((3, 5, 3), np.uint8))
-    data, at, names = (tmp_path / "p.png").read_bytes(), 8, []
+    data, at, found = (tmp_path / "p.png").read_bytes(), 8, []
     while at < len(data):
         length = int.from_bytes(data[at : at + 4], "big")
-        names.append(data[at + 4 : at + 8].decode())
+        found.append(data[at + 4 : at + 8].decode())
         at += 12 + length
-    assert names == ["IHDR", "IDAT", "IEND"]
+    assert found == ["IHDR", "IDAT", "IEND"]
     assert struct.unpack(">IIBBBBB", data[16:29]) == (5, 3, 8, 2, 0, 0, 0)
 
 
