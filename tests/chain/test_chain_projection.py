@@ -11,12 +11,13 @@ from huref_zk.argument import projection
 from huref_zk.argument.batching import Equation
 from huref_zk.argument.projection import SetProof, parse_projection, serialise_projection
 from huref_zk.argument.transcript import Transcript
+from huref_zk.circuit.halo2 import POINT_BYTES
 from huref_zk.commitment.descriptor import block_length
 from huref_zk.curve import bn254
 from huref_zk.invariants.sketch import LEFT, PUBLIC_SEED, RIGHT
 from huref_zk.proofs.kernel import Policy
 from tests.support.cheats import BREAKS, failing, row_points
-from tests.support.tampering import OPENING, accepted, forge, pack_bundle, refused
+from tests.support.tampering import accepted, forge, pack_bundle, refused
 
 LAST_TWO = Policy(recipe="last-two")
 NAMED = {"core": "core (C)", "embedding": "embedding (C)", "right": "right"}
@@ -54,7 +55,8 @@ def test_a_response_off_in_a_salt(chain):
 def test_sides_exchanged(chain):
     """Right rows where left ones belong."""
     proof = chain.bundle.proof
-    turned = proof[64 * LEFT : OPENING] + proof[: 64 * LEFT] + proof[OPENING:]
+    left, rows = POINT_BYTES * LEFT, POINT_BYTES * (LEFT + RIGHT)
+    turned = proof[left:rows] + proof[:left] + proof[rows:]
     refused(4, "equation", chain, replace(chain.bundle, proof=turned))
     accepted(chain)
 

@@ -10,6 +10,7 @@ import pytest
 from huref_zk.argument.projection import projected_rows
 from huref_zk.circuit import halo2
 from huref_zk.circuit.encoder import CONDITIONS, encode_exact, load_encoder
+from huref_zk.circuit.halo2 import POINT_BYTES
 from huref_zk.commitment.descriptor import block_length
 from huref_zk.curve import bn254
 from huref_zk.invariants.sketch import GROUP, LEFT, PUBLIC_SEED
@@ -54,7 +55,7 @@ def test_a_true_halo2_proof_of_other_rows(chain, cheat, broken):
     proof = halo2.prove(rows, [*v, CONDITIONS], chain.keys, chain.srs, lambda _: None)
     generators = chain.srs.lagrange(0, max(map(len, rows)))
     points = [bn254.msm(generators[: len(row)], row) for row in rows]
-    assert proof[:OPENING] == opening(points, chain)
+    assert proof[:OPENING] == opening(points, chain, proof)
     bundle = forge(chain, v=tuple(v), proof=proof, points=points)
     assert halo2.check(proof, [*v, CONDITIONS], chain.keys, chain.srs) is None
     assert failing(chain, bundle) == [broken]
@@ -68,11 +69,13 @@ def test_a_true_halo2_proof_of_another_models_rows(chain, stranger):
     foreign = forge(chain, v=stranger.bundle.v, proof=stranger.bundle.proof, points=theirs)
     assert failing(chain, foreign) == ["core (C)", "right"]
     refused(4, "core", chain, foreign)
-    grafted = chain.bundle.proof[:OPENING] + stranger.bundle.proof[OPENING:]
-    for v in (chain.bundle.v, stranger.bundle.v):
-        bundle = forge(chain, v=v, proof=grafted)
-        assert failing(chain, bundle) == []
-        refused(5, "does not hold", chain, bundle)
+    rows = OPENING - POINT_BYTES
+    for cut in (OPENING, rows):  # with our commitment to the maps, and with theirs
+        grafted = chain.bundle.proof[:cut] + stranger.bundle.proof[cut:]
+        for v in (chain.bundle.v, stranger.bundle.v):
+            bundle = forge(chain, v=v, proof=grafted)
+            assert failing(chain, bundle) == []
+            refused(5, "does not hold", chain, bundle)
     accepted(chain)
     accepted(stranger)
 

@@ -127,7 +127,7 @@ def test_malformed_points_and_numbers(chain):
     bad = {
         "commitment": sections["commitment"][:-32] + beyond,
         "projection": beyond + sections["projection"][32:],
-        "proof": (1).to_bytes(32, "big") * 2 + sections["proof"][64:],
+        "proof": beyond + sections["proof"][32:],
     }
     for name, part in bad.items():
         refused(0, None, chain, pack(header_of(chain.bundle), {**sections, name: part}))

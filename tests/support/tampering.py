@@ -23,11 +23,11 @@ from huref_zk.files.formats import BUNDLE
 from huref_zk.invariants.sketch import PUBLIC_SEED
 from huref_zk.proofs.kernel import STEPS, Report
 from huref_zk.proofs.picture.file import Bundle, Claim, claim_of, encode_v
-from huref_zk.proofs.picture.verify import ROWS, verify_file
+from huref_zk.proofs.picture.verify import verify_file
 from huref_zk.render import render
 
 NAMES = [name for name, _ in STEPS["picture"]]
-OPENING = 64 * ROWS  # bytes of the row commitments at the start of a Halo2 proof
+OPENING = halo2.POINT_BYTES * halo2.HEAD_POINTS  # bytes at the start of a proof: rows and maps
 
 
 def raw(header: bytes, sections: list[bytes], fmt: Format = BUNDLE) -> bytes:
@@ -113,10 +113,12 @@ def with_points(commitment: Commitment, **points) -> Commitment:
     return make_commitment(commitment.descriptor, {**commitment.points, **points})
 
 
-def opening(points, chain) -> bytes:
-    """How a Halo2 proof opens with these row commitments: ezkl's constant comes on top."""
+def opening(points, chain, proof: bytes | None = None) -> bytes:
+    """How a proof opens with these row commitments, ezkl's constant on top, and the maps'
+    commitment of ``proof``, by default the honest one."""
     constant = halo2.blank_point(chain.keys, chain.srs)
-    return b"".join(bn254.encode_uncompressed(bn254.add(p, constant)) for p in points)
+    rows = b"".join(bn254.compress(bn254.add(p, constant)) for p in points)
+    return rows + (proof or chain.bundle.proof)[len(rows) : OPENING]
 
 
 def committed_rows(owner: Owner, seed: bytes, srs) -> list[bn254.Point]:
