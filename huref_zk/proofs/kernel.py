@@ -138,8 +138,9 @@ class Report:
     def step(self, name: str) -> Iterator[OpenStep]:
         """Run one step; see the module's head. Raises StepFailed."""
         number = len(self.steps)
-        if self.names[number] != name:
-            raise AssertionError(f"step {number} is {self.names[number]}, not {name}")
+        if self.names[number : number + 1] != (name,):
+            due = self.names[number] if number < len(self.names) else "none"
+            raise AssertionError(f"step {number} is {due}, not {name}")
         current = OpenStep()
         try:
             yield current
@@ -179,7 +180,12 @@ def check_srs(report: Report, descriptor: Descriptor, setup: Setup) -> Srs:
 def describe(report: Report, descriptor: Descriptor, seed: bytes | None = None) -> None:
     """Note in the report's facts what a commitment is about, and whether that is the standard."""
     tokens = descriptor.tokens
-    standard = descriptor.recipe == "whole" and tokens.choice == "common" and tokens.count == 4096
+    every = tuple(range(len(descriptor.layers)))
+    standard = (
+        (descriptor.recipe, tokens.choice, tokens.count) == ("whole", "common", 4096)
+        and descriptor.layers == every
+        and descriptor.model.get("layers_total") == len(every)
+    )
     report.facts |= {
         "recipe": descriptor.recipe,
         "model": dict(descriptor.model),

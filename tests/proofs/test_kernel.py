@@ -127,7 +127,7 @@ def test_steps_out_of_order_are_faults_of_the_verifier(done, name):
 def test_a_step_too_many_is_a_fault_of_the_verifier():
     report = Report("picture")
     run(report, *report.names)
-    with pytest.raises((AssertionError, IndexError)), report.step("policy") as step:
+    with pytest.raises(AssertionError, match="is none, not policy"), report.step("policy") as step:
         step.established("again")
 
 
@@ -237,16 +237,19 @@ def test_what_a_report_says_of_a_commitment(descriptor):
     describe(report, descriptor, OTHER_SEED)
     assert report.facts["seed"]["class"] == "named"
     tokens = {"count": 4096, "digest": "0" * 64, "choice": "common"}
-    standard = parse_descriptor(changed(descriptor.to_json(), "tokens", tokens))
+    standard = changed(descriptor.to_json(), "tokens", tokens)
+    standard["model"]["layers_total"] = 3
     for path, value in [
         (None, None),
         ("recipe", "last-two"),
         ("tokens.choice", "rare"),
         ("tokens.count", 4094),
+        ("layers", [0, 1]),  # `whole` of a part is not the whole
+        ("layers", [0, 1, 3]),
+        ("model.layers_total", 4),
+        ("model", {"hidden_size": 6}),
     ]:
-        other = standard
-        if path:
-            other = parse_descriptor(changed(standard.to_json(), path, value))
+        other = parse_descriptor(changed(standard, path, value) if path else standard)
         report = Report("picture")
         describe(report, other)
         assert report.facts["standard"] is (path is None) and "seed" not in report.facts
