@@ -14,7 +14,7 @@ from pathlib import Path
 
 from huref_zk.files.container import write_atomically
 from huref_zk.proofs.picture.verify import STEPS
-from soundness.small import ROOT
+from soundness import ROOT
 
 PAGE = ROOT / "docs" / "soundness.md"
 ROWS = Path(__file__).with_name("rows.json")

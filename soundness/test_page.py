@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 
-from soundness.small import ROOT
+from soundness import ROOT
 from soundness.table import BEGIN, PAGE, ROWS, exists, functions, page, step_in_words
 
 FOLDERS = [f"huref_zk/{name}" for name in ("project", ".", "circuit", "commit")]

@@ -11,22 +11,22 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from huref_zk.argument.projection_proof import parse_projection
+from huref_zk.argument.projection import parse_projection
 from huref_zk.cli.shown import describe
 from huref_zk.commitment.file import parse_commitment
 from huref_zk.commitment.secret import read_secret
+from huref_zk.commitment.witness import read_witness
 from huref_zk.comparison.saved import parse_fingerprint
-from huref_zk.errors import InputError
-from huref_zk.files.container import parse_canonical_json, read_container
-from huref_zk.invariants.canonical import canonicalise
-from huref_zk.invariants.prepare import read_token_file
+from huref_zk.files.container import Format, pack, parse_canonical_json, unpack
+from huref_zk.invariants.prepare import prepare, read_token_file
 from huref_zk.models.families import read_map
 from huref_zk.models.load import open_model
 from huref_zk.proofs.inference.file import parse_audit
+from huref_zk.proofs.inference.logits import read_served
+from huref_zk.proofs.kernel import Report
 from huref_zk.proofs.opening.file import parse_opening
-from huref_zk.proofs.picture import file as hzp
-from huref_zk.proofs.picture import verify
-from huref_zk.proofs.similarity.file import parse_bundle as parse_pair
+from huref_zk.proofs.picture import verify as pictures
+from huref_zk.proofs.similarity import verify as pairs
 from huref_zk.render import load_generator
 from huref_zk.render.image import read_png
 from huref_zk.render.pickle_reader import read_pickle
@@ -34,8 +34,9 @@ from huref_zk.srs.file import Srs
 from huref_zk.srs.ptau import convert, read_ptau
 from huref_zk.srs.structure import check_structure
 from soundness.fuzz import seeds
-from soundness.small import TOKENS
+from tests.support.chain import TOKENS
 
+FUZZ = Format("file of the fuzzer", ".fuzz", b"HUREFUZ", ("a", "b"), 1 << 20)
 Read = Callable[[bytes, Path], object]
 Seeds = Callable[[Path], list[bytes]]
 
@@ -63,20 +64,22 @@ def _file(name: str, reader: Callable[[Path], object]) -> Read:
 
 
 def _bundle(data: bytes, folder: Path) -> None:
-    bundle = hzp.parse_bundle(data)
-    commitment, _ = verify._parse_inside(bundle)
-    verify.shape_of(commitment)
+    pictures.shape_of(pictures._parse(data, Report("picture")).commitment)
 
 
 def _pair(data: bytes, folder: Path) -> None:
-    bundle = parse_pair(data)
-    for committed, projection in zip(bundle.commitments, bundle.projections, strict=True):
-        parse_projection(projection, parse_commitment(committed))
-    verify.opening_points(bundle.proof, 65)
+    pairs._parse(data, Report("similarity"))
 
 
 def _of_every_kind(folder: Path) -> list[bytes]:
-    kinds = (seeds.commitment_bytes, seeds.bundle, seeds.pair, seeds.opening, seeds.audit)
+    kinds = (
+        seeds.commitment_bytes,
+        seeds.witness_bytes,
+        seeds.bundle,
+        seeds.pair,
+        seeds.opening,
+        seeds.audit,
+    )
     return [*(make(folder) for make in kinds), *seeds.fingerprints(folder)]
 
 
@@ -84,16 +87,6 @@ def _inspect(path: Path) -> None:
     claims, lines = describe(path)
     assert all(line.isascii() and line.isprintable() for line in lines)
     json.dumps(claims)
-
-
-def _container(data: bytes, folder: Path) -> None:
-    def lengths(header: dict) -> list[int]:
-        numbers = list(header.values())
-        if not all(type(n) is int and 0 <= n < 1 << 20 for n in numbers):
-            raise InputError("lengths are numbers")
-        return numbers
-
-    read_container(data, b"HUREFUZZ", lengths)
 
 
 def _srs(path: Path) -> None:
@@ -113,7 +106,7 @@ def _pickle(data: bytes, folder: Path) -> None:
 
 
 def _model(path: Path) -> None:
-    canonicalise(open_model(str(path)), tokens=TOKENS)
+    prepare(str(path), count=TOKENS)
 
 
 def _folder(file: str) -> Read:
@@ -126,9 +119,8 @@ def _folder(file: str) -> Read:
             (model / "config.json").write_bytes(seeds.config(folder))
             (model / "model.safetensors").write_bytes(seeds.weights(folder))
         (model / file).write_bytes(data)
-        opened = open_model(str(model))
-        canonicalise(opened, tokens=TOKENS)
-        opened.vocabulary()
+        prepare(str(model), count=TOKENS)
+        open_model(str(model)).vocabulary()
 
     return read
 
@@ -146,41 +138,47 @@ PARSERS = {
         ),
         Parser(
             "projection",
-            _one(seeds.projection),
-            lambda data, folder: parse_projection(data, seeds.commitment(folder)),
+            lambda _: [seeds.projection()],
+            lambda data, _: parse_projection(data, seeds.commitment().descriptor),
         ),
+        Parser("witness", _one(seeds.witness_bytes), _file("fuzzed.hzw", read_witness), slow=2),
         Parser("similarity", _one(seeds.pair), _pair, slow=4),
-        Parser("opening", _one(seeds.opening), lambda data, _: parse_opening(data)),
+        Parser("opening", _one(seeds.opening), lambda data, _: parse_opening(data), slow=2),
         Parser("inspect", _of_every_kind, _file("fuzzed.hz", _inspect), slow=4),
         Parser("audit", _one(seeds.audit), lambda data, _: parse_audit(data), slow=4),
         Parser("fingerprint", seeds.fingerprints, lambda data, _: parse_fingerprint(data)),
         Parser(
             "container",
-            lambda _: [b'HUREFUZZ\0\0\0\x0d{"a":3,"b":2}abcde', b"HUREFUZZ\0\0\0\x02{}"],
-            _container,
+            lambda _: [pack(FUZZ, {"a": 3, "b": ["c"]}, [b"abc", b""]), pack(FUZZ, {}, [b"", b""])],
+            lambda data, _: unpack(FUZZ, data),
         ),
         Parser(
             "json",
             lambda _: [b'{"a":[1,{"b":"c"}],"d":-3}', b"{}"],
             lambda data, _: parse_canonical_json(data),
         ),
-        Parser("png", seeds.png, _file("fuzzed.png", read_png)),
+        Parser("png", seeds.png, _file("fuzzed.png", read_png), slow=2),
         Parser(
-            "generator", _one(seeds.generator), _file("fuzzed.safetensors", load_generator), slow=2
+            "generator", _one(seeds.generator), _file("fuzzed.safetensors", load_generator), slow=4
         ),
-        Parser("snapshot", seeds.snapshots, _file("fuzzed.pkl", load_generator), slow=2),
+        Parser("snapshot", seeds.snapshots, _file("fuzzed.pkl", load_generator), slow=6),
         Parser("pickle", seeds.pickles, _pickle),
-        Parser("srs", seeds.srs, _file("fuzzed.srs", _srs), slow=10),
+        Parser("srs", seeds.srs, _file("fuzzed.srs", _srs), slow=60),
         Parser("ptau", seeds.ptau, _file("fuzzed.ptau", _ptau), slow=4),
-        Parser("gguf", _one(seeds.gguf), _file("fuzzed.gguf", _model), slow=4),
-        Parser("weights", _one(seeds.weights), _folder("model.safetensors"), slow=2),
-        Parser("config", _one(seeds.config), _folder("config.json"), slow=2),
-        Parser("index", _one(seeds.index), _folder("model.safetensors.index.json"), slow=2),
-        Parser("tokenizer", seeds.tokenizers, _folder("tokenizer.json"), slow=2),
+        Parser("gguf", _one(seeds.gguf), _file("fuzzed.gguf", _model), slow=100),
+        Parser("weights", _one(seeds.weights), _folder("model.safetensors"), slow=30),
+        Parser("config", _one(seeds.config), _folder("config.json"), slow=20),
+        Parser("index", _one(seeds.index), _folder("model.safetensors.index.json"), slow=20),
+        Parser("tokenizer", seeds.tokenizers, _folder("tokenizer.json"), slow=20),
         Parser(
             "tokens",
             lambda _: [b"[3, 1, 2]", b"3\n1\n2\n"],
             _file("fuzzed.json", read_token_file),
+        ),
+        Parser(
+            "served",
+            lambda _: [b'{"0": {"1": -0.5, "2": -3}, "7": {}}'],
+            _file("served.json", read_served),
         ),
         Parser("secret", lambda _: [bytes(range(32))], _file("fuzzed.key", read_secret)),
         Parser("map", seeds.family_maps, _file("map.json", read_map)),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import pickle
 import struct
@@ -10,42 +9,35 @@ import sys
 import types
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 from unittest.mock import patch
 
 import numpy as np
 
-from huref_zk.argument.projection_proof import ProjectionProof, SideProof, serialise_projection
+from huref_zk.argument.linear import RelationProof, response_lengths
+from huref_zk.argument.projection import SetProof, serialise_projection
 from huref_zk.circuit.encoder import V_LENGTH
-from huref_zk.commitment import file as hzc
-from huref_zk.commitment.file import Commitment, parse_commitment, token_digest
-from huref_zk.commitment.salts import E_SALTS, SALTS
+from huref_zk.circuit.shape import shape_for
+from huref_zk.commitment.descriptor import Audited, block_length, token_digest
+from huref_zk.commitment.file import Commitment, make_commitment, serialise
+from huref_zk.commitment.witness import Witness, make_witness, write_witness
 from huref_zk.comparison import saved as hzf
 from huref_zk.comparison.tokens import TokenList
 from huref_zk.curve import bn254
 from huref_zk.curve.bn254 import GENERATOR, R
-from huref_zk.files.container import pack_container
-from huref_zk.invariants.canonical import Canonical, canonicalise
-from huref_zk.models.load import open_model
 from huref_zk.proofs.inference import claims
 from huref_zk.proofs.inference import file as hza
-from huref_zk.proofs.inference.claims import geometry_of
+from huref_zk.proofs.inference.claims import blocks_of, geometry_of
 from huref_zk.proofs.opening import file as hzo
 from huref_zk.proofs.picture import file as hzp
-from huref_zk.proofs.picture.file import FIELDS, FORMAT, encode_v
 from huref_zk.proofs.similarity import file as hzs
-from soundness.small import ROOT, TOKENS, write_model
+from huref_zk.srs.name import SrsName
+from tests.support import ptau_files
+from tests.support.chain import write_model
 
 HEX = "0123456789abcdef" * 4
-
-
-def load_module(name: str, path: str) -> types.ModuleType:
-    """A file of tests/ as a module, loaded once."""
-    if name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(name, ROOT / path)
-        assert spec is not None and spec.loader is not None
-        sys.modules[name] = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(sys.modules[name])
-    return sys.modules[name]
+D, K, LAYER = 16, 32, 2
+ATTENTION, FFN = 16, 24
 
 
 def points(count: int, start: int = 3) -> list[bn254.Point]:
@@ -57,120 +49,139 @@ def points(count: int, start: int = 3) -> list[bn254.Point]:
 
 
 @cache
-def canonical(folder: Path) -> Canonical:
+def model(folder: Path) -> Path:
     """The suite's small model, written to ``folder``/model."""
     if not (folder / "model").exists():
         write_model(folder / "model", 1)
-    return canonicalise(open_model(str(folder / "model")), tokens=TOKENS)
+    return folder / "model"
 
 
 @cache
-def commitment_bytes(folder: Path) -> bytes:
-    """A `.hzc` file that fits the small model; its points commit to nothing in particular."""
-    c = canonical(folder)
-    d = int(c.facts["hidden_size"])
-    descriptor = {
-        "format": hzc.FORMAT,
-        "model": c.facts,
-        "layers": list(c.layer_ids),
-        "widths": list(c.widths),
-        "tokens": {"count": TOKENS, "digest": token_digest(c.token_ids)},
-        "scales": {"E": 8, **{f"{m}{i}{t}": 9 for m in "UV" for i in range(2) for t in "abf"}},
-        "salts": SALTS,
-        "domain_k": 13,
-        "srs": {"kind": "test", "sha256": HEX},
-        "ezkl": "23.0.5",
+def witness(audited: bool = False) -> Witness:
+    """Integers of a model of three layers, d = 16; one layer and the output may be audited."""
+    rng = np.random.default_rng(1)
+
+    def draw(*shape: int) -> np.ndarray:
+        return rng.integers(-300, 300, shape).astype(np.int16)
+
+    facts = {
+        "recipe": "whole",
+        "model": {
+            "architecture": "llama",
+            "hidden_size": D,
+            "heads": 2,
+            "kv_heads": 1,
+            "head_dim": ATTENTION // 2,
+            "ffn": FFN,
+            "layers_total": 3,
+        },
+        "layers": [0, 1, 2],
+        "tokens": {"count": K, "digest": token_digest(range(K)), "choice": "given"},
+        "scales": {name: "128.0" for name in ("E", "O", "C0a", "C0b", "C0f", *blocks_of(LAYER))},
     }
-    rows = b"".join(map(bn254.compress, points(TOKENS + 2 * d)))
-    return pack_container(hzc.MAGIC, descriptor, [rows])
+    both = 2 * ATTENTION
+    more = {"qv": draw(D, both), "ko": draw(D, both), "up": draw(D, FFN), "down": draw(D, FFN)}
+    extra = {f"{name}{LAYER}": values for name, values in more.items()} | {"O": draw(K, D)}
+    return make_witness(
+        facts,
+        draw(K, D),
+        [draw(3, D, D)],
+        SimpleNamespace(name=SrsName("test", shape_for(D).k, HEX)),  # its name is all that counts
+        bytes(range(32)),
+        bytes(range(32, 64)),
+        extra if audited else None,
+        (Audited(LAYER, ATTENTION, FFN),) if audited else (),
+    )
 
 
 @cache
-def commitment(folder: Path) -> Commitment:
-    return parse_commitment(commitment_bytes(folder))
-
-
-def projection(folder: Path) -> bytes:
-    length = commitment(folder).hidden + E_SALTS
-    a, b, c, d = points(4, 77)
-    numbers = tuple((i * i * 12345678901234567890) % R for i in range(length))
-    return serialise_projection(
-        ProjectionProof((SideProof(a, b, numbers), SideProof(c, d, numbers[::-1])))
+def commitment(audited: bool = False) -> Commitment:
+    """A commitment that fits the witness; its points commit to nothing in particular."""
+    descriptor = witness(audited).descriptor
+    rest = iter(points(sum(m.rows for m in descriptor.matrices)))
+    return make_commitment(
+        descriptor, {m.name: [next(rest) for _ in range(m.rows)] for m in descriptor.matrices}
     )
+
+
+def commitment_bytes(folder: Path) -> bytes:
+    return serialise(commitment())
+
+
+def witness_bytes(folder: Path) -> bytes:
+    write_witness(folder / "seed.hzw", witness())
+    return (folder / "seed.hzw").read_bytes()
+
+
+def projection() -> bytes:
+    a, b = points(2, 77)
+    numbers = ((i * i * 12345678901234567890) % R for i in range(block_length(D)))
+    return serialise_projection((SetProof(a, b, tuple(numbers)),))
 
 
 def halo2(count: int) -> bytes:
     """Bytes that open as a Halo2 proof with so many commitments does."""
-    return b"".join(map(bn254.encode_uncompressed, points(count, 9))) + bytes(range(200))
+    return b"".join(map(bn254.compress, points(count, 9))) + bytes(range(200))
 
 
 def bundle(folder: Path) -> bytes:
-    header = {name: HEX for name, (kind, bound) in FIELDS.items() if kind is str and bound == 64}
-    header |= {"format": FORMAT, "ezkl": "23.0.5"}
-    v = encode_v([(-1) ** i * i * 10**12 for i in range(V_LENGTH)])
-    sections = (commitment_bytes(folder), projection(folder), v, halo2(32))
-    lengths = {f"{n}_bytes": len(s) for n, s in zip(hzp.SECTIONS, sections, strict=True)}
-    return pack_container(hzp.MAGIC, header | lengths, sections)
+    claim = hzp.Claim(**dict.fromkeys(hzp._DIGESTS, HEX), ezkl="23.0.5")
+    v = tuple((-1) ** i * i * 10**12 for i in range(V_LENGTH))
+    return hzp.serialise_bundle(
+        hzp.Bundle(claim, serialise(commitment()), projection(), v, halo2(49))
+    )
 
 
 def pair(folder: Path) -> bytes:
-    names = (name for name, (kind, bound) in hzs.FIELDS.items() if kind is str and bound == 64)
-    header = dict.fromkeys(names, HEX)
-    header |= {"format": hzs.FORMAT, "ezkl": "23.0.5", "low": -3, "high": 65536}
-    committed, proof = commitment_bytes(folder), projection(folder)
-    sections = (committed, committed, proof, proof, halo2(65))
-    lengths = {f"{n}_bytes": len(s) for n, s in zip(hzs.SECTIONS, sections, strict=True)}
-    return pack_container(hzs.MAGIC, header | lengths, sections)
+    claim = hzs.Claim(HEX, HEX, HEX, HEX, "23.0.5", -3, 65536)
+    committed, proof = serialise(commitment()), projection()
+    return hzs.serialise_bundle(
+        hzs.PairBundle(claim, (committed, committed), (proof, proof), halo2(200))
+    )
 
 
 def opening(folder: Path) -> bytes:
-    descriptor = commitment(folder).descriptor
-    c = commitment(folder)
-    places = [(0, 0), (0, 63), (1, 3), (2, 15)]
-    chosen, count = hzo.leaves_of(descriptor, places)
-    groups = (c.E_points, c.U_points, c.V_points)
+    c = commitment(audited=True)
+    places = [("E", 0), ("E", 31), ("C", 15), (f"qv{LAYER}", 2), ("O", 5)]
+    leaves, count = hzo.leaves_of(c.descriptor, places)
     opened = []
-    for matrix, row in places:
-        entries, salts = hzo.row_sizes(descriptor, matrix)
-        values = (np.arange(entries) * (row + 1) % 65535 - 32767).astype(np.int16)
-        opened.append(hzo.OpenedRow((matrix, row), values, tuple(range(salts))))
-    leaves = [
+    for name, row in places:
+        m = c.descriptor.matrix(name)
+        values = (np.arange(m.columns) * (row + 1) % 65535 - 32767).astype(np.int16)
+        opened.append(hzo.OpenedRow((name, row), values, tuple(range(m.salts))))
+    lying = tuple(
         hzo.OpenedLeaf(
-            number,
-            matrix,
-            first,
-            tuple(groups[matrix][first : first + size]),
-            tuple(range(hzo.siblings_needed(number, count))),
+            leaf,
+            c.points[leaf.matrix][leaf.first : leaf.first + leaf.rows],
+            tuple(range(hzo.siblings_needed(leaf.number, count))),
         )
-        for number, matrix, first, size in chosen
-    ]
-    return hzo.serialise_opening(hzo.Opening(descriptor, tuple(opened), tuple(leaves)))
+        for leaf in leaves
+    )
+    return hzo.serialise_opening(hzo.Opening(c.descriptor, tuple(opened), lying))
 
 
 def audit(folder: Path) -> bytes:
-    committed = commitment_bytes(folder)
-    geometry = geometry_of(commitment(folder).descriptor)
-    layers = len(geometry.layers)
-    header = {
-        "format": hza.FORMAT,
-        "nonce": HEX,
-        "prompt": "a prompt",
-        "tokens": 3,
-        "positions": 2,
-        "rms_norm_eps": "1e-06",
-        "rope_theta": "10000.0",
-        "scales": {"a": [8] * layers, "mid": [8] * layers},
-        "commitment_bytes": len(committed),
-    }
-    one = claims.LayerClaims(
-        **{
-            name: np.ones((claims._rows(name, 2), geometry.widths[name]), claims.TYPES[name])
-            for name in claims.FIELDS
-        }
+    c = commitment(audited=True)
+    geometry = geometry_of(c.descriptor)
+    ids, tokens, positions = (1, 2, 90), tuple(range(K)), 2
+    head = hza.Head(HEX, positions, "1e-06", "10000.0", "O", {"a": (8,), "mid": (8,), "z": (8,)})
+    places = hza.places_of(c.root, geometry, head, ids, tokens)
+    extent = claims.Extent(positions, True, len(places.named))
+    arrays = [
+        np.ones(shape, claims.TYPES[name]) for name, shape in claims._shapes(geometry, extent)
+    ]
+    layers, rest = len(claims.LAYER_FIELDS), arrays[len(claims.LAYER_FIELDS) :]
+    said = claims.Claims(
+        (claims.LayerClaims(*arrays[:layers]),), claims.OutputClaims(*rest[:-1]), rest[-1]
     )
-    said = claims.serialise_claims((one,) * layers)
-    body = committed + hza.ids_bytes((1, 2, 3)) + said
-    return pack_container(hza.MAGIC, header, [body + bytes(hza.proof_bytes(geometry))])
+    matrices = hza.relation_matrices(geometry, head.output, places)
+    proof = tuple(
+        RelationProof(point, n, tuple(range(n, n + length)))
+        for n, (point, length) in enumerate(
+            zip(points(len(matrices)), response_lengths(c.descriptor, matrices), strict=True)
+        )
+    )
+    return hza.serialise_audit(hza.Audit(head, serialise(c), ids, tokens, said, proof))
 
 
 def fingerprints(folder: Path) -> list[bytes]:
@@ -178,7 +189,9 @@ def fingerprints(folder: Path) -> list[bytes]:
     ids = np.array([5, 6, 7, 900], dtype=np.int64)
     facts = {"architecture": "llama", "hidden_size": 16}
     v = tuple(range(-256, 256))
-    with_all = hzf.Saved("one", facts, bytes(32), TokenList(ids, ("a", "bé", "c", "")), maps, v)
+    with_all = hzf.Saved(
+        "one", facts, bytes(32), TokenList(ids, ("a", "b\u00e9", "c", "")), maps, v
+    )
     with_less = hzf.Saved("two", facts, bytes(32), TokenList(ids, None), maps, None)
     return [hzf.serialise_fingerprint(saved) for saved in (with_all, with_less)]
 
@@ -195,8 +208,9 @@ def png(folder: Path) -> list[bytes]:
 
 
 def _small_params() -> dict[str, np.ndarray]:
-    params = load_module("huref_render_conftest", "tests/render/conftest.py")
-    return params.make_params((4, 3), 4, 3)
+    from tests.render.conftest import make_params
+
+    return make_params((4, 3), 4, 3)
 
 
 def generator(folder: Path) -> bytes:
@@ -208,7 +222,8 @@ def generator(folder: Path) -> bytes:
 
 def snapshots(folder: Path) -> list[bytes]:
     """Pickles as NVIDIA's: written with stand-ins for the modules that they name."""
-    tests = load_module("huref_test_nvidia", "tests/render/test_nvidia.py")
+    from tests.render import test_nvidia as tests
+
     with patch.dict("sys.modules"):
         nv = stand_ins()
         network = tests.network(nv, _small_params())
@@ -242,23 +257,20 @@ def pickles(folder: Path) -> list[bytes]:
 
 
 def srs(folder: Path) -> list[bytes]:
-    files = load_module("ptau_files", "tests/commit/ptau_files.py")
-    return [files.raw_srs(1), files.raw_srs(2)]
+    return [ptau_files.raw_srs(1), ptau_files.raw_srs(2)]
 
 
 def ptau(folder: Path) -> list[bytes]:
-    files = load_module("ptau_files", "tests/commit/ptau_files.py")
-    return [files.pack(files.sections(1)), files.pack(files.sections(2, prepared=3))]
+    whole, prepared = ptau_files.sections(1), ptau_files.sections(2, prepared=3)
+    return [ptau_files.pack(whole), ptau_files.pack(prepared)]
 
 
 def weights(folder: Path) -> bytes:
-    canonical(folder)
-    return (folder / "model" / "model.safetensors").read_bytes()
+    return (model(folder) / "model.safetensors").read_bytes()
 
 
 def config(folder: Path) -> bytes:
-    canonical(folder)
-    return (folder / "model" / "config.json").read_bytes()
+    return (model(folder) / "config.json").read_bytes()
 
 
 def index(folder: Path) -> bytes:
@@ -298,9 +310,8 @@ def gguf(folder: Path) -> bytes:
 
     from huref_zk.models.gguf_file import NAMES
 
-    canonical(folder)
     facts = json.loads(config(folder))
-    tensors = load_file(folder / "model" / "model.safetensors")
+    tensors = load_file(model(folder) / "model.safetensors")
     writer = GGUFWriter(folder / "seed.gguf", "llama")
     for key, field in {
         "block_count": "num_hidden_layers",
