@@ -1,86 +1,108 @@
-"""The ONNX graph of a shape: projected rows in, v out. This module needs the onnx library.
+"""The ONNX graph of a shape.
 
-Every tensor is an integer at ezkl scale 0; the two places that divide say so by multiplying with a
-negative power of two, which ezkl turns into one rounded division (its "rebase"). Inputs are never
-sliced (a slice copies what it cuts); a fixed 0/1 mask picks terms and drops the salts in the same
-einsum that multiplies, so an input cell costs one cell.
+Inputs, each a committed column of its own (circuit/product.py says where they come from):
+
+    left      3 e   a combination of the left rows: three blocks, salts at the end of each
+    right     e     a combination of the right rows, salts at its end
+    maps      6 * 256 entries of the maps, then salts
+    weights   the 32 and 16 weights that the combinations were made with
+
+Output: v (512), the number of conditions that hold, and three differences that must be zero.
+
+Constants that are equal would become one with two uses, and ezkl decomposes every entry of such a
+one, so no two are.
 """
 
 from __future__ import annotations
 
 import numpy as np
-import onnx
-from onnx import TensorProto, helper, numpy_helper
 
-from huref_zk.circuit.encoder import FILTERS, INVERSE_BITS, MAPS, V_LENGTH, Encoder, P
-from huref_zk.circuit.shape import LAYERS, TERMS, Shape
+from huref_zk.circuit.encoder import (
+    FILTERS,
+    GUESS_BITS,
+    INVERSE_BITS,
+    MAPS,
+    NORM_MAX,
+    NORM_MIN,
+    V_LENGTH,
+    Encoder,
+    P,
+)
+from huref_zk.circuit.shape import MAP_ENTRIES, TERMS, Shape
+from huref_zk.circuit.writer import GraphWriter
+from huref_zk.invariants.sketch import GROUPS, LEFT, RIGHT
 
-# Fixed so that the same shape gives the same bytes whatever onnx release is installed.
-OPSET, IR_VERSION = 17, 8
-
-
-def term_mask(shape: Shape) -> np.ndarray:
-    """0/1 float32 (6, L + salts): which entries of a row belong to map 3*layer + term."""
-    mask = np.zeros((MAPS, shape.row), dtype=np.float32)
-    start = 0
-    for layer in range(LAYERS):
-        for term, width in enumerate(shape.widths):
-            mask[TERMS * layer + term, start : start + width] = 1
-            start += width
-    return mask
-
-
-def input_names() -> list[str]:
-    """Circuit inputs in order: the P rows of side L (A), then the P rows of side R (B)."""
-    return [f"{side}{i}" for side in "AB" for i in range(P)]
+OUTPUTS = V_LENGTH + 1 + TERMS
 
 
 def build_graph(shape: Shape, encoder: Encoder) -> bytes:
     """The serialised ONNX model of ``shape`` with the encoder's weights as constants."""
-    nodes: list[onnx.NodeProto] = []
-    constants: list[onnx.TensorProto] = []
+    g = GraphWriter()
+    maps, gap = checked_maps(g, shape)
+    u = filters(g, shape, encoder, maps)
+    norm = g.node("Sqrt", [g.einsum("cfij,cfij->c", [u, u], "energy")], "norm")
+    v = readout(g, encoder, u, inverse(g, norm))
+    held = conditions(g, norm)
+    g.node("Concat", [v, held, gap], "out", axis=1)
+    return g.serialise("huref_zk", shape.inputs, ("out", OUTPUTS))
 
-    def const(name: str, value: np.ndarray) -> str:
-        constants.append(numpy_helper.from_array(value, name))
-        return name
 
-    def real(name: str, value: np.ndarray | float) -> str:
-        return const(name, np.asarray(value, dtype=np.float32))
-
-    def node(op: str, inputs: list[str], output: str, **attributes) -> str:
-        nodes.append(helper.make_node(op, inputs, [output], **attributes))
-        return output
-
-    names = input_names()
-    a = node("Concat", names[:P], "A", axis=0)
-    b = node("Concat", names[P:], "B", axis=0)
-    # Maps M[t] = A diag(mask_t) B^T, each P x P.
-    m = node("Einsum", [a, real("mask", term_mask(shape)), b], "M", equation="ae,te,be->tab")
-    patches = np.array([MAPS, 4, P // 4, 4, P // 4], dtype=np.int64)  # map, i, row, j, column
-    m = node("Reshape", [m, const("patches", patches)], "patched")
-    m = node("Mul", [m, real("down", 2.0**-shape.shift)], "small")
-    u = node("Einsum", [m, real("filt", encoder.filt)], "u", equation="cixjy,cfxy->cfij")
-    norm = node("Sqrt", [node("Einsum", [u, u], "energy", equation="cfij,cfij->c")], "norm")
-    norm = node("Mul", [norm, real("unit", 2.0**-INVERSE_BITS)], "norm_scaled")
-    inverse = node("Reciprocal", [norm], "inverse")
-    per_map = const("per_map", np.array([MAPS, 1, 1, 1], dtype=np.int64))
-    y = node("Mul", [u, node("Reshape", [inverse, per_map], "inverses")], "y")
-    mixed = node("Einsum", [y, real("w1", encoder.w1)], "mixed", equation="cfij,ocf->oij")
-    h = node("Relu", [mixed], "h")
-    v = node("Einsum", [h, real("w2", encoder.w2)], "readout", equation="oij,qo->qij")
-    v = node("Sub", [v, real("b2", encoder.b2[:, None, None])], "centred")
-    node("Reshape", [v, const("flat", np.array([1, V_LENGTH], dtype=np.int64))], "v")
-
-    assert encoder.filt.shape[1] == FILTERS
-    graph = helper.make_graph(
-        nodes,
-        "huref_zk",
-        [helper.make_tensor_value_info(n, TensorProto.FLOAT, [1, shape.row]) for n in names],
-        [helper.make_tensor_value_info("v", TensorProto.FLOAT, [1, V_LENGTH])],
-        constants,
+def checked_maps(g: GraphWriter, shape: Shape) -> tuple[str, str]:
+    """(maps (6, 16, 16), differences (1, 3)). The differences are zero if and only if, for each
+    term, the weighted sum of the maps' entries is the product of the two combined rows."""
+    mask = np.zeros((1, shape.block))
+    mask[0, : shape.hidden] = 1
+    right = g.node("Mul", ["right", g.real("mask", mask)], "right_masked")
+    product = g.einsum(
+        "te,e->t",
+        [
+            g.reshape("left", [TERMS, shape.block], "left_blocks"),
+            g.reshape(right, [shape.block], "right_row"),
+        ],
+        "product",
     )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)])
-    model.ir_version = IR_VERSION
-    model.producer_name = "huref_zk"
-    onnx.checker.check_model(model)
-    return model.SerializeToString(deterministic=True)
+    maps = g.reshape(g.part("maps", 0, MAP_ENTRIES, "maps_part"), [MAPS, P, P], "maps_3d")
+    left = g.reshape(g.part("weights", 0, LEFT, "left_part"), [GROUPS, P], "left_weights")
+    right = g.reshape(g.part("weights", LEFT, LEFT + RIGHT, "right_part"), [P], "right_weights")
+    folded = g.einsum("cab,b->ca", [maps, right], "folded")
+    folded = g.reshape(folded, [GROUPS, TERMS, P], "folded_groups")
+    weighted = g.einsum("sta,sa->t", [folded, left], "weighted")
+    difference = g.node("Sub", [product, weighted], "difference")
+    return maps, g.reshape(difference, [1, TERMS], "gap")
+
+
+def filters(g: GraphWriter, shape: Shape, encoder: Encoder, maps: str) -> str:
+    """u (6, 4, 4, 4): the filtered maps over 2^shift."""
+    patches = g.reshape(maps, [MAPS, 4, P // 4, 4, P // 4], "patched")  # map, i, row, j, column
+    small = g.divide(patches, shape.shift, "small")
+    return g.einsum("cixjy,cfxy->cfij", [small, g.real("filt", encoder.filt)], "u")
+
+
+def inverse(g: GraphWriter, norm: str) -> str:
+    """encoder.inverse of each norm (6)."""
+    guess = g.node("Reciprocal", [g.divide(norm, GUESS_BITS, "norm_small")], "guess")
+    twice = g.real("twice", np.full(MAPS, 1 << (GUESS_BITS + 1)))
+    rest = g.node("Sub", [twice, g.node("Mul", [norm, guess], "about_one")], "rest")
+    step = g.node("Mul", [guess, rest], "step")
+    return g.reshape(
+        g.divide(step, 2 * GUESS_BITS - INVERSE_BITS, "step_small"), [MAPS, 1, 1, 1], "inverse"
+    )
+
+
+def readout(g: GraphWriter, encoder: Encoder, u: str, scale: str) -> str:
+    """v (1, 512)."""
+    assert encoder.filt.shape[1] == FILTERS
+    y = g.node("Mul", [u, scale], "y")
+    mixed = g.einsum("cfij,ocf->oij", [y, g.real("w1", encoder.w1)], "mixed")
+    h = g.node("Relu", [mixed], "h")
+    v = g.einsum("oij,qo->qij", [h, g.real("w2", encoder.w2)], "readout")
+    v = g.node("Sub", [v, g.real("b2", encoder.b2[:, None, None])], "centred")
+    return g.reshape(v, [1, V_LENGTH], "v")
+
+
+def conditions(g: GraphWriter, norm: str) -> str:
+    """How many of the norms' 2 * 6 range conditions hold: (1, 1)."""
+    large = g.condition("GreaterOrEqual", norm, NORM_MIN, "large_enough")
+    small = g.condition("LessOrEqual", norm, NORM_MAX, "small_enough")
+    both = g.reshape(g.node("Concat", [large, small], "both", axis=0), [1, 2 * MAPS], "all_of_them")
+    return g.node("ReduceSum", [both, g.whole("sum_axis", [1])], "held", keepdims=1)

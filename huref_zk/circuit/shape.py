@@ -1,6 +1,7 @@
 """The public shape of a circuit: everything but the encoder's weights that decides its keys.
 
-Two models with the same term widths share a shape, and so share keys, whatever their hidden size.
+It follows from the hidden size alone: models of one width share a circuit and its keys, whatever
+their depth, heads, feed-forward width, experts or architecture.
 """
 
 from __future__ import annotations
@@ -11,32 +12,42 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Protocol
 
-from huref_zk.circuit.encoder import MAPS, VERSION, P, load_encoder
+from huref_zk.circuit.encoder import INVERSE_BITS, MAPS, VERSION, P, load_encoder
+from huref_zk.commitment.salts import E_SALTS, SALTS
 from huref_zk.errors import InputError
+from huref_zk.invariants.sketch import LEFT, RIGHT
 
 TERMS = 3  # a = QK, b = VO, f = FFN
-LAYERS = MAPS // TERMS
-SALTS = 8  # salt entries at the end of every committed row; the circuit masks them out
+MAP_ENTRIES = MAPS * P * P
 EZKL_VERSION = "23.0.5"
 # Rows at the bottom of a column that Halo2 keeps for blinding: an upper bound, checked in setup.
 UNUSABLE = 16
-MIN_K, MAX_K = 13, 20
-# Rounded u has about 12 bits: enough for cosine 1 - 1e-8, few enough for the norm to stay small.
-U_BITS = 12
+MIN_K, MAX_K = 11, 17
+# Measured (docs/circuit.md). Time hardly depends on k; a proof of 2^11 rows is three times as long
+# as one of 2^13. Up to SMALL it is 2^11 all the same, for which short ceremony files will do.
+SMALL, USUAL_K, COLUMNS = 64, 13, 2
+# |w1 y| < 2^(INVERSE_BITS + MIX_BITS), by Cauchy-Schwarz over the shipped encoder's weights.
+MIX_BITS = 11
 
 
 class CircuitShape(Protocol):
-    """What keys.py needs to know of a circuit: this module's Shape, or a pair's
-    (similarity_proof/shape.py)."""
+    """What keys.py and halo2.py need to know of a circuit: this module's Shape, or a pair's
+    (proofs/similarity/shape.py)."""
 
     @property
-    def k(self) -> int: ...
+    def k(self) -> int:
+        """log2 of the rows."""
+        ...
+
     @property
-    def base_bits(self) -> int: ...
+    def base_bits(self) -> int:
+        """Bits of one decomposition leg: its range table must fit the rows."""
+        ...
+
     @property
     def legs(self) -> int: ...
     @property
-    def inner_columns(self) -> int:
+    def columns(self) -> int:
         """Working columns side by side."""
         ...
 
@@ -46,8 +57,8 @@ class CircuitShape(Protocol):
         ...
 
     @property
-    def input_cells(self) -> int:
-        """Entries of all committed inputs together."""
+    def inputs(self) -> dict[str, int]:
+        """The circuit's inputs, committed columns all, in order, and how many entries each has."""
         ...
 
     @property
@@ -55,27 +66,33 @@ class CircuitShape(Protocol):
     @property
     def name(self) -> str: ...
     def graph(self) -> bytes:
-        """The serialised ONNX graph. Needs the onnx library."""
+        """The serialised ONNX graph."""
         ...
 
 
 @dataclass(frozen=True)
 class Shape:
-    """widths: (H_a, H_b, H_f) of one layer; k: log2 of the rows; shift: the divisor is 2^shift."""
+    """hidden: d; k: log2 of the rows; columns: working columns; shift: the divisor is 2^shift."""
 
-    widths: tuple[int, int, int]
+    hidden: int
     k: int
+    columns: int
     shift: int
 
     @property
-    def length(self) -> int:
-        """L: entries of one projected row that are not salts (both layers side by side)."""
-        return LAYERS * sum(self.widths)
+    def block(self) -> int:
+        """e: entries of a row of the right side, and of each of the three blocks of a left one."""
+        return self.hidden + E_SALTS
 
     @property
-    def row(self) -> int:
-        """Entries of one circuit input: L values and the salts."""
-        return self.length + SALTS
+    def inputs(self) -> dict[str, int]:
+        """The circuit's committed columns and how many entries each has (circuit/graph.py)."""
+        return {
+            "left": TERMS * self.block,
+            "right": self.block,
+            "maps": MAP_ENTRIES + SALTS,
+            "weights": LEFT + RIGHT,
+        }
 
     @property
     def base_bits(self) -> int:
@@ -85,26 +102,17 @@ class Shape:
     @property
     def legs(self) -> int:
         """Legs that hold any remainder of a division by 2^shift, and the ReLU's inputs."""
-        return math.ceil((max(self.shift, 40) + 1) / self.base_bits)
-
-    @property
-    def inner_columns(self) -> int:
-        """Measured (docs/circuit.md)."""
-        return 2
+        bits = max(self.shift + 1, INVERSE_BITS + MIX_BITS)
+        return math.ceil(bits / self.base_bits)
 
     @property
     def fraction_bits(self) -> int:
         """Integers throughout (graph.py)."""
         return 0
 
-    @property
-    def input_cells(self) -> int:
-        """Entries of the 2 P committed rows together."""
-        return 2 * P * self.row
-
     def graph(self) -> bytes:
         """The serialised ONNX graph, with the shipped encoder's weights."""
-        from huref_zk.circuit import graph
+        from huref_zk.circuit import graph  # which builds on this module
 
         return graph.build_graph(self, load_encoder())
 
@@ -112,13 +120,12 @@ class Shape:
     def digest(self) -> str:
         """SHA-256, hex, of everything that fixes the circuit."""
         body = {
-            "circuit": "huref-zk circuit 1",
+            "circuit": "huref-zk circuit 2",
             "ezkl": EZKL_VERSION,
             "encoder": VERSION,
             "encoder_digest": load_encoder().digest,
-            "p": P,
-            "layers": LAYERS,
-            "salts": SALTS,
+            "rows": [LEFT, RIGHT],
+            "salts": [SALTS, E_SALTS],
             **asdict(self),
         }
         text = json.dumps(body, sort_keys=True, separators=(",", ":"))
@@ -126,30 +133,22 @@ class Shape:
 
     @property
     def name(self) -> str:
-        """A folder name a person can read: widths, rows, shift and the start of the digest."""
-        a, b, f = self.widths
-        return f"a{a}-b{b}-f{f}-k{self.k}-s{self.shift}-{self.digest[:8]}"
+        """A folder name a person can read: hidden size, rows and the start of the digest."""
+        return f"d{self.hidden}-k{self.k}-{self.digest[:8]}"
 
 
-def shape_for(
-    widths: tuple[int, int, int], tokens: int, hidden: int, k: int | None = None
-) -> Shape:
-    """The shape used for a model: a public function of public numbers.
+def shape_for(hidden: int, k: int | None = None) -> Shape:
+    """The shape used for models of this hidden size: a public function of it alone.
 
-    widths: (H_a, H_b, H_f); tokens: K; hidden: d. The shift is what brings the entries of u to
-    about 2^U_BITS when embeddings are quantised to rms 2^6 and weights to 2^7 (quantise.py).
+    k: log2 of the rows, where another than the default is wanted. The shift is what brings the
+    entries of u to about 2^12 when tokens are quantised to rms 2^7 and cores to 2^7 or 2^8.
     Raises InputError when no supported circuit is large enough.
     """
-    if min(widths) < 1 or tokens < 2 or hidden < 1:
-        raise InputError("a model needs positive widths, tokens and hidden size")
-    row = LAYERS * sum(widths) + SALTS
-    need = math.ceil(math.log2(row + UNUSABLE))
+    if hidden < 1:
+        raise InputError("a model needs a positive hidden size")
+    need = max(MIN_K, math.ceil(math.log2(TERMS * (hidden + E_SALTS) + UNUSABLE)))
     if k is None:
-        # One more than the inputs need is fastest for small models: fewer, longer columns
-        # (measured; benchmarks/README.md). Large ones take the smallest that fits.
-        k = max(MIN_K, need, min(need + 1, 15))
-    if not max(MIN_K, need) <= k <= MAX_K:
-        raise InputError(f"a row of {row} entries needs a circuit of 2^{need} to 2^{MAX_K} rows")
-    # rms of A = 2^6 sqrt(K) 2^7 sqrt(d); of M = A^2 sqrt(H); the 4x4 filters add 7 bits.
-    map_bits = 2 * (6 + 7) + math.log2(tokens) + math.log2(hidden) + math.log2(max(widths)) / 2
-    return Shape((widths[0], widths[1], widths[2]), k, round(map_bits + 7 - U_BITS))
+        k = need if hidden <= SMALL else max(need, USUAL_K)
+    if not need <= k <= MAX_K:
+        raise InputError(f"a hidden size of {hidden} needs a circuit of 2^{need} to 2^{MAX_K} rows")
+    return Shape(hidden, k, COLUMNS, 28 + round(math.log2(hidden)))
