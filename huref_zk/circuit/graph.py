@@ -38,7 +38,7 @@ OUTPUTS = V_LENGTH + 1 + TERMS
 def build_graph(shape: Shape, encoder: Encoder) -> bytes:
     """The serialised ONNX model of ``shape`` with the encoder's weights as constants."""
     g = GraphWriter()
-    maps, gap = checked_maps(g, shape)
+    maps, gap = checked_maps(g, shape, weights_of(g, "weights"))
     u = filters(g, shape, encoder, maps)
     norm = g.node("Sqrt", [g.einsum("cfij,cfij->c", [u, u], "energy")], "norm")
     v = readout(g, encoder, u, inverse(g, norm))
@@ -47,28 +47,38 @@ def build_graph(shape: Shape, encoder: Encoder) -> bytes:
     return g.serialise("huref_zk", shape.inputs, ("out", OUTPUTS))
 
 
-def checked_maps(g: GraphWriter, shape: Shape) -> tuple[str, str]:
-    """(maps (6, 16, 16), differences (1, 3)). The differences are zero if and only if, for each
-    term, the weighted sum of the maps' entries is the product of the two combined rows."""
+def weights_of(g: GraphWriter, column: str) -> tuple[str, str]:
+    """The weights of the left rows (2, 16) and of the right ones (16), which ``column`` begins
+    with."""
+    left = g.part(column, 0, LEFT, "left_part")
+    right = g.part(column, LEFT, LEFT + RIGHT, "right_part")
+    return g.reshape(left, [GROUPS, P], "left_weights"), g.reshape(right, [P], "right_weights")
+
+
+def checked_maps(
+    g: GraphWriter, shape: Shape, weights: tuple[str, str], prefix: str = "", sign: int = 1
+) -> tuple[str, str]:
+    """(maps (6, 16, 16), differences (1, 3)) of the inputs left, right and maps whose names begin
+    with ``prefix``. The differences are zero if and only if, for each term, the weighted sum of the
+    maps' entries is the product of the two combined rows.
+
+    sign: 1 or -1, of the mask; another for each model in a graph (see the module's head).
+    """
     mask = np.zeros((1, shape.block))
-    mask[0, : shape.hidden] = 1
-    right = g.node("Mul", ["right", g.real("mask", mask)], "right_masked")
-    product = g.einsum(
-        "te,e->t",
-        [
-            g.reshape("left", [TERMS, shape.block], "left_blocks"),
-            g.reshape(right, [shape.block], "right_row"),
-        ],
-        "product",
-    )
-    maps = g.reshape(g.part("maps", 0, MAP_ENTRIES, "maps_part"), [MAPS, P, P], "maps_3d")
-    left = g.reshape(g.part("weights", 0, LEFT, "left_part"), [GROUPS, P], "left_weights")
-    right = g.reshape(g.part("weights", LEFT, LEFT + RIGHT, "right_part"), [P], "right_weights")
-    folded = g.einsum("cab,b->ca", [maps, right], "folded")
-    folded = g.reshape(folded, [GROUPS, TERMS, P], "folded_groups")
-    weighted = g.einsum("sta,sa->t", [folded, left], "weighted")
-    difference = g.node("Sub", [product, weighted], "difference")
-    return maps, g.reshape(difference, [1, TERMS], "gap")
+    mask[0, : shape.hidden] = sign
+    right = g.node("Mul", [f"{prefix}right", g.real(f"{prefix}mask", mask)], f"{prefix}masked")
+    rows = [
+        g.reshape(f"{prefix}left", [TERMS, shape.block], f"{prefix}blocks"),
+        g.reshape(right, [shape.block], f"{prefix}row"),
+    ]
+    product = g.einsum("te,e->t", rows, f"{prefix}product")
+    entries = g.part(f"{prefix}maps", 0, MAP_ENTRIES, f"{prefix}entries")
+    maps = g.reshape(entries, [MAPS, P, P], f"{prefix}maps_3d")
+    folded = g.einsum("cab,b->ca", [maps, weights[1]], f"{prefix}folded")
+    folded = g.reshape(folded, [GROUPS, TERMS, P], f"{prefix}folded_groups")
+    weighted = g.einsum("sta,sa->t", [folded, weights[0]], f"{prefix}weighted")
+    difference = g.node("Sub" if sign == 1 else "Add", [product, weighted], f"{prefix}difference")
+    return maps, g.reshape(difference, [1, TERMS], f"{prefix}gap")
 
 
 def filters(g: GraphWriter, shape: Shape, encoder: Encoder, maps: str) -> str:
