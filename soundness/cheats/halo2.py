@@ -2,104 +2,67 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import replace
-from pathlib import Path
+from collections.abc import Sequence
 
-from huref_zk.argument.projection_proof import absorb_claim
-from huref_zk.argument.projection_prover import prove_projection
-from huref_zk.argument.transcript import Transcript
-from huref_zk.circuit.encoder import P, encode_exact, load_encoder
-from huref_zk.commitment.salts import SALTS
+import numpy as np
+
+from huref_zk.argument.projection import projected_rows
+from huref_zk.circuit import halo2
+from huref_zk.circuit.encoder import CONDITIONS, encode_exact, load_encoder
+from huref_zk.commitment.commit import Owner
+from huref_zk.commitment.descriptor import block_length
 from huref_zk.curve import bn254
-from huref_zk.curve.bn254 import R
-from huref_zk.native import ezkl as runner
-from huref_zk.proofs.picture.prove import prove_circuit
-from tests.support.cheats import row_points  # tests/chain/cheats.py
+from huref_zk.invariants.sketch import GROUP, LEFT
 from tests.support.tampering import OPENING, opening
 
-
-def rows_under(chain, seed: bytes) -> list[list[int]]:
-    """The rows of the chain's model that an honest prover proves under ``seed``."""
-    _, rows = prove_projection(
-        chain.prepared.quantised,
-        chain.secret,
-        chain.commitment,
-        seed,
-        P,
-        Transcript(b""),
-        chain.srs,
-    )
-    return rows
+Rows = list[list[int]]
 
 
-def exact_v(chain, rows: list[list[int]]) -> tuple[int, ...]:
+def rows_under(owner: Owner, seed: bytes) -> Rows:
+    """The rows that an honest prover proves under ``seed``: Y, then B."""
+    left, right = projected_rows(owner, seed)
+    return [list(row) for row in (*left, *right)]
+
+
+def maps_of(rows: Rows, hidden: int) -> list[list[list[int]]]:
+    """The six maps of any rows at all, as the circuit has them: integers."""
+    e = block_length(hidden)
+    y = np.array([row[: 3 * e] for row in rows[:LEFT]], dtype=object).reshape(LEFT, 3, e)
+    b = np.array([row[:hidden] for row in rows[LEFT:]], dtype=object)
+    groups = (y[:GROUP, :, :hidden], y[GROUP:, :, :hidden])
+    return [(group[:, t] @ b.T).tolist() for group in groups for t in range(3)]
+
+
+def exact_v(chain, rows: Rows) -> tuple[int, ...]:
     """What the circuit computes from ``rows``."""
-    maps, start = [], 0
-    for width in chain.prepared.shape.widths * 2:
-        a, b = ([row[start : start + width] for row in part] for part in (rows[:P], rows[P:]))
-        maps.append([[sum(x * y for x, y in zip(r, s, strict=True)) for s in b] for r in a])
-        start += width
+    maps = maps_of(rows, chain.commitment.hidden)
     return tuple(encode_exact(load_encoder(), maps, chain.prepared.shape.shift))
 
 
-def true_opening(chain, rows: list[list[int]]) -> bytes:
-    """How a Halo2 proof about ``rows`` has to open."""
-    generators = chain.srs.lagrange(0, chain.commitment.length + SALTS)
-    return opening([bn254.msm(generators, row) for row in rows], chain)
+def points_of(chain, rows: Rows) -> list[bn254.Point]:
+    """The commitments to ``rows``."""
+    generators = chain.srs.lagrange(0, max(map(len, rows)))
+    return [bn254.msm(generators[: len(row)], row) for row in rows]
 
 
-def proof_of(chain, rows: list[list[int]]) -> tuple[tuple[int, ...], bytes]:
+def proof_of(chain, rows: Rows) -> tuple[tuple[int, ...], bytes]:
     """(v, a true Halo2 proof of it) for any rows at all."""
     v = exact_v(chain, rows)
-    proof = prove_circuit(rows, list(v), chain.keys, chain.srs, lambda _: None)
-    assert proof[:OPENING] == true_opening(chain, rows)
-    return v, proof
+    return v, prove(chain, rows, v)
 
 
-def reopened(chain, proof: bytes, rows: list[list[int]]) -> bytes:
+def prove(chain, rows: Rows, v: Sequence[int], conditions: int = CONDITIONS) -> bytes:
+    """The Halo2 proof of ``rows``, which opens with the commitments to them."""
+    proof = halo2.prove(rows, [*v, conditions], chain.keys, chain.srs, lambda _: None)
+    assert proof[:OPENING] == opening(points_of(chain, rows), chain)
+    return proof
+
+
+def fault(chain, proof: bytes, v: Sequence[int], conditions: int = CONDITIONS) -> str | None:
+    """What the verifier of Halo2 proofs has against one."""
+    return halo2.check(proof, [*v, conditions], chain.keys, chain.srs)
+
+
+def reopened(chain, proof: bytes, rows: Rows) -> bytes:
     """The proof with its opening replaced by the one for ``rows``."""
-    return true_opening(chain, rows) + proof[OPENING:]
-
-
-def fitted(chain, proof: bytes) -> dict:
-    """For `forge`: the projection proof made for the row commitments that ``proof`` opens with."""
-    theirs = row_points(chain, replace(chain.bundle, proof=proof))
-
-    def absorb(transcript, commitment, seed, p, points):
-        points[:] = theirs
-        absorb_claim(transcript, commitment, seed, p, points)
-
-    return {"absorb_claim": absorb}
-
-
-def witness_with_another_output(chain, rows: list[list[int]], folder: Path) -> bytes | None:
-    """What ezkl's prover makes of a witness whose first output was raised by one; None if it will
-    not make anything."""
-    data = [[(x % R).to_bytes(32, "little").hex() for x in row] for row in rows]
-    (folder / "input.json").write_text(json.dumps({"input_data": data}))
-    witness, proof = folder / "witness.json", folder / "proof.json"
-    runner.run(
-        "gen_witness",
-        data=folder / "input.json",
-        model=chain.keys.circuit,
-        output=witness,
-        vk_path=chain.keys.vk,
-        srs_path=chain.srs.path,
-    )
-    content = json.loads(witness.read_text())
-    first = int.from_bytes(bytes.fromhex(content["outputs"][0][0]), "little")
-    content["outputs"][0][0] = ((first + 1) % R).to_bytes(32, "little").hex()
-    witness.write_text(json.dumps(content))
-    try:
-        runner.run(
-            "prove",
-            witness=witness,
-            model=chain.keys.circuit,
-            pk_path=chain.keys.pk,
-            proof_path=proof,
-            srs_path=chain.srs.path,
-        )
-    except runner.EzklFailed:
-        return None
-    return bytes(json.loads(proof.read_text())["proof"])
+    return opening(points_of(chain, rows), chain) + proof[OPENING:]
