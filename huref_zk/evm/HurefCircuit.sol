@@ -21,17 +21,23 @@ interface IHalo2Verifier {
 /// but computes with what lies where a proof usually does: here both are the same, because the
 /// arguments are written anew for it, one after the other.
 contract HurefCircuit {
-    /// Length of what opens a proof: the commitments to the circuit's 32 rows.
-    uint256 private constant ROWS = 32 * 64;
+    /// Length of what opens a proof: the commitments to the circuit's columns.
+    uint256 private constant COLUMNS = 4 * 64;
+    /// Numbers of v.
+    uint256 private constant V = 512;
+    /// Range conditions that must hold: the circuit's next output counts them.
+    uint256 private constant CONDITIONS = 12;
+    /// Its last outputs: differences that must be zero.
+    uint256 private constant GAPS = 3;
 
     /// keccak256 of the words of the circuit's verifying key.
     bytes32 public immutable key;
     IHalo2Verifier private immutable halo2;
     bool private registered;
 
-    /// Somebody knows rows with these commitments (keccak256 of the points) from which the circuit
-    /// computes v (keccak256 of its integers, 32 bytes each).
-    event Proven(bytes32 indexed rows, bytes32 indexed v);
+    /// Somebody knows columns with these commitments (keccak256 of the points) from which the
+    /// circuit computes v (keccak256 of its integers, 32 bytes each), every range condition holding.
+    event Proven(bytes32 indexed columns, bytes32 indexed v);
 
     constructor(bytes32 circuitKey) {
         key = circuitKey;
@@ -41,15 +47,19 @@ contract HurefCircuit {
     /// Reverts unless the proof holds. words: those of the verifying key.
     function check(bytes calldata proof, uint256[] calldata v, bytes32[] calldata words)
         external
-        returns (bytes32 rows)
+        returns (bytes32 columns)
     {
+        require(v.length == V, "v has another length");
+        uint256[] memory outputs = new uint256[](V + 1 + GAPS);
+        for (uint256 i = 0; i < V; i++) outputs[i] = v[i];
+        outputs[V] = CONDITIONS;
         if (!registered) {
             require(halo2.registerVka(words) == key, "another circuit's key");
             registered = true;
         }
-        (bool success, bytes32 used) = halo2.verifyProof(proof, v, words);
+        (bool success, bytes32 used) = halo2.verifyProof(proof, outputs, words);
         require(success && used == key, "another circuit's key");
-        rows = keccak256(proof[:ROWS]);
-        emit Proven(rows, keccak256(abi.encodePacked(v)));
+        columns = keccak256(proof[:COLUMNS]);
+        emit Proven(columns, keccak256(abi.encodePacked(v)));
     }
 }

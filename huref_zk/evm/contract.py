@@ -12,6 +12,7 @@ import tempfile
 from importlib import resources
 from pathlib import Path
 
+from huref_zk.circuit.halo2 import HEAD_POINTS, POINT_BYTES
 from huref_zk.circuit.keys import Keys
 from huref_zk.curve.bn254 import R
 from huref_zk.errors import EnvironmentLacks, HurefError
@@ -19,13 +20,14 @@ from huref_zk.files.container import read_bounded
 from huref_zk.native import ezkl as runner
 from huref_zk.native.ezkl import EzklFailed
 from huref_zk.proofs.picture.file import Bundle
-from huref_zk.proofs.picture.verify import ROWS
 from huref_zk.srs.file import Srs
 
 EZKLS = "b426d5f31e2f9d327baac7d9415dd135df06a6d2628f971ae7446c4bffbcd80f"
 """SHA-256 of the contract that ezkl 23.0.5 writes."""
 LICENCE = "// SPDX-License-Identifier: MIT AND Apache-2.0\n"
 CHECK = "check(bytes,uint256[],bytes32[])"
+COLUMNS = 4
+"""Columns whose commitments, 64 bytes each, open ezkl's proof: see circuit/graph.py."""
 TIMEOUT = 300.0
 MEMORY = 8 << 30
 MAX_KEY = 1 << 20
@@ -100,23 +102,30 @@ def key_digest(words: bytes) -> bytes:
     return keccak256(words)
 
 
+def circuit_proof(bundle: Bundle) -> bytes:
+    """ezkl's part of a bundle's proof: what the contract checks. It opens with the commitments to
+    COLUMNS columns; that these follow from the row commitments before it, `verify` checks."""
+    return bundle.proof[POINT_BYTES * HEAD_POINTS :]
+
+
 def calldata(bundle: Bundle, words: bytes) -> bytes:
     """The call of `check` for this bundle's proof and v."""
-    proof = _number(len(bundle.proof)) + bundle.proof + bytes(-len(bundle.proof) % 32)
+    proof = circuit_proof(bundle)
+    body = _number(len(proof)) + proof + bytes(-len(proof) % 32)
     v = _number(len(bundle.v)) + b"".join(_number(x % R) for x in bundle.v)
     key = _number(len(words) // 32) + words
     starts, start = [], 32 * 3
-    for part in (proof, v, key):
+    for part in (body, v, key):
         starts.append(_number(start))
         start += len(part)
-    return keccak256(CHECK.encode())[:4] + b"".join((*starts, proof, v, key))
+    return keccak256(CHECK.encode())[:4] + b"".join((*starts, body, v, key))
 
 
 def digests(bundle: Bundle) -> tuple[bytes, bytes]:
-    """What the contract's event says of this bundle: keccak256 of its row commitments, and of v."""
-    return keccak256(bundle.proof[: 64 * ROWS]), keccak256(
-        b"".join(_number(x % R) for x in bundle.v)
-    )
+    """What the contract's event says of this bundle: keccak256 of its column commitments, and of
+    v."""
+    columns = circuit_proof(bundle)[: 64 * COLUMNS]
+    return keccak256(columns), keccak256(b"".join(_number(x % R) for x in bundle.v))
 
 
 def keccak256(data: bytes) -> bytes:

@@ -10,13 +10,11 @@ from dataclasses import replace
 import pytest
 from click.testing import CliRunner
 
-from huref_zk.circuit.keys import verifying_keys
-from huref_zk.circuit.shape import shape_for
+from huref_zk.circuit.graph import OUTPUTS
 from huref_zk.cli import main
 from huref_zk.evm import contract
-from huref_zk.evm.contract import keccak256
+from huref_zk.evm.contract import circuit_proof, keccak256
 from huref_zk.native.ezkl import EzklFailed
-from huref_zk.srs.trust import find_srs
 from tests.support import build_contract
 
 COMPILED = json.loads(build_contract.FIXTURE.read_text())
@@ -106,14 +104,14 @@ def test_ezkl_writes_the_contract_that_is_known(chain, tmp_path, monkeypatch):
 def test_an_honest_proof_is_accepted_and_named(chain, words, deployed):
     machine, address = deployed
     call = contract.calldata(chain.bundle, words)
-    rows, v = contract.digests(chain.bundle)
+    columns, v = contract.digests(chain.bundle)
     for logs in (2, 1):  # the first call registers the key
-        assert machine.call(address, call) == rows
+        assert machine.call(address, call) == columns
         assert len(machine.evm.result.logs) == logs
         event = machine.evm.result.logs[-1]
         topics = [bytes.fromhex(topic.removeprefix("0x")) for topic in event.topics]
-        assert topics == [keccak256(b"Proven(bytes32,bytes32)"), rows, v]
-    assert 4_000_000 < machine.gas < 8_000_000  # docs/evm.md says which
+        assert topics == [keccak256(b"Proven(bytes32,bytes32)"), columns, v]
+    assert 8_000_000 < machine.gas < 12_000_000  # docs/evm.md says which
 
 
 def test_the_figures_of_the_page(words, deployed, chain):
@@ -129,29 +127,51 @@ def test_the_figures_of_the_page(words, deployed, chain):
     assert written == pytest.approx(told, rel=0.01)
 
 
+def proven_by(bundle, proof: bytes):
+    """The bundle with another circuit proof."""
+    head = len(bundle.proof) - len(circuit_proof(bundle))
+    return replace(bundle, proof=bundle.proof[:head] + proof)
+
+
 def test_false_proofs_are_refused(chain, words, deployed):
     machine, address = deployed
     honest = contract.calldata(chain.bundle, words)
-    proof, v = chain.bundle.proof, chain.bundle.v
+    proof, v = circuit_proof(chain.bundle), chain.bundle.v
     assert machine.call(address, honest) is not None
     places = {
-        "a row commitment's x": 40,
-        "another commitment": 64 * 33 + 5,
+        "a column commitment's x": 40,
+        "another column's": 64 * 3 + 5,
         "an evaluation": len(proof) - 2000,
         "the last point": len(proof) - 1,
     }
-    false = {what: replace(chain.bundle, proof=changed(proof, i)) for what, i in places.items()}
-    false["two rows exchanged"] = replace(
-        chain.bundle, proof=proof[64:128] + proof[:64] + proof[128:]
-    )
+    false = {what: proven_by(chain.bundle, changed(proof, i)) for what, i in places.items()}
+    exchanged = proof[64:128] + proof[:64] + proof[128:]
+    false["two columns exchanged"] = proven_by(chain.bundle, exchanged)
     false["v by one"] = replace(chain.bundle, v=(v[0] + 1, *v[1:]))
     false["v cut"] = replace(chain.bundle, v=v[:-1])
-    false["the proof cut"] = replace(chain.bundle, proof=proof[:-32])
+    false["v and what follows it"] = replace(chain.bundle, v=(*v, 12, 0, 0, 0))
+    false["the proof cut"] = proven_by(chain.bundle, proof[:-32])
     for what, bundle in false.items():
         assert machine.call(address, contract.calldata(bundle, words)) is None, what
     assert machine.call(address, honest) is not None
-    longer = replace(chain.bundle, proof=proof + bytes(32))  # what follows a proof is ignored
+    longer = proven_by(chain.bundle, proof + bytes(32))  # what follows a proof is ignored
     assert machine.call(address, contract.calldata(longer, words)) == contract.digests(longer)[0]
+
+
+def test_the_conditions_are_the_contracts_to_demand(chain, words, deployed):
+    """ezkl's contract takes whatever outputs it is told; ours fills in what must follow v."""
+    machine, address = deployed
+    theirs = machine.deploy("Halo2VerifierReusable")
+    key = word(32) + word(len(words) // 32) + words
+    assert machine.call(theirs, REGISTER + key) == contract.key_digest(words)
+    rest = (12, 0, 0, 0)
+    assert len(chain.bundle.v) + len(rest) == OUTPUTS
+    whole = replace(chain.bundle, v=(*chain.bundle.v, *rest))
+    assert machine.call(theirs, VERIFY + contract.calldata(whole, words)[4:]) is not None
+    for other in ((11, 0, 0, 0), (12, 1, 0, 0), (12, 0, 0, -1)):
+        bundle = replace(chain.bundle, v=(*chain.bundle.v, *other))
+        assert machine.call(theirs, VERIFY + contract.calldata(bundle, words)[4:]) is None
+    assert machine.call(address, contract.calldata(chain.bundle, words)) is not None
 
 
 def test_a_number_is_written_in_one_way(chain, words, deployed):
@@ -159,7 +179,7 @@ def test_a_number_is_written_in_one_way(chain, words, deployed):
     machine, address = deployed
     honest = contract.calldata(chain.bundle, words)
     first = word(chain.bundle.v[0] % contract.R)
-    start = honest.index(first, 4 + 96 + len(chain.bundle.proof))
+    start = honest.index(first, 4 + 96 + len(circuit_proof(chain.bundle)))
     number = word(chain.bundle.v[0] % contract.R + contract.R)
     assert machine.call(address, honest[:start] + number + honest[start + 32 :]) is None
     assert machine.call(address, honest[:start] + first + honest[start + 32 :]) is not None
@@ -184,15 +204,13 @@ def test_only_the_key_that_it_was_deployed_for(chain, words, deployed):
     assert machine.call(elsewhere, contract.calldata(chain.bundle, words)) is None
 
 
-def moved(selector: bytes, chain, words: bytes, usual: bytes) -> bytes:
+def moved(selector: bytes, proof: bytes, v: tuple[int, ...], words: bytes, usual: bytes) -> bytes:
     """A call in which ``usual`` lies where a proof usually does, and the honest one behind all."""
-    proof = chain.bundle.proof
-    numbers = b"".join(word(x % contract.R) for x in chain.bundle.v)
-    v = word(len(chain.bundle.v)) + numbers
+    outputs = word(len(v)) + b"".join(word(x % contract.R) for x in v)
     key = word(len(words) // 32) + words
     start = 96 + 32 + len(proof)
-    heads = (start + len(v) + len(key), start, start + len(v))
-    body = word(len(proof)) + usual + v + key + word(len(proof)) + proof
+    heads = (start + len(outputs) + len(key), start, start + len(outputs))
+    body = word(len(proof)) + usual + outputs + key + word(len(proof)) + proof
     return selector + b"".join(map(word, heads)) + body
 
 
@@ -204,24 +222,17 @@ def test_the_proof_is_read_where_the_call_says(chain, words, deployed):
     key = word(32) + word(len(words) // 32) + words
     assert machine.call(theirs, REGISTER + key) == contract.key_digest(words)
     ours = contract.calldata(chain.bundle, words)
-    check = ours[:4]
-    assert machine.call(theirs, VERIFY + ours[4:]) is not None
     assert machine.call(address, ours) is not None
-    proof = chain.bundle.proof
+    proof, v = circuit_proof(chain.bundle), chain.bundle.v
+    assert len(proof) % 32 == 0
+    outputs = (*v, 12, 0, 0, 0)
     for usual, direct in ((proof, True), (changed(proof, len(proof) - 2000), False)):
-        assert (machine.call(theirs, moved(VERIFY, chain, words, usual)) is not None) == direct
-        assert machine.call(address, moved(check, chain, words, usual)) is not None
+        told = machine.call(theirs, moved(VERIFY, proof, outputs, words, usual))
+        assert (told is not None) == direct
+        assert machine.call(address, moved(ours[:4], proof, v, words, usual)) is not None
 
 
 # --- keys, hash, command -------------------------------------------------------------------------
-
-
-def test_a_circuit_that_is_too_large_is_refused(tmp_path):
-    shape = shape_for((576, 576, 1536), 4096, 576)
-    srs = find_srs(shape.k, tmp_path, make_test=True)
-    keys = verifying_keys(shape, srs.sha256, tmp_path)
-    with pytest.raises(EzklFailed, match="ezkl has no contract for circuit a576"):
-        contract.key_words(keys, srs)
 
 
 def test_the_hash_is_ethereums():
@@ -238,14 +249,14 @@ def test_command(chain, words, source, tmp_path):
     assert done.exit_code == 0, done.stdout
     answer = json.loads(done.stdout)
     assert answer["key"] == "0x" + contract.key_digest(words).hex()
-    rows, v = contract.digests(chain.bundle)
-    assert (answer["rows"], answer["v"]) == ("0x" + rows.hex(), "0x" + v.hex())
-    assert out.read_text() == source
+    columns, v = contract.digests(chain.bundle)
+    assert (answer["columns"], answer["v"]) == ("0x" + columns.hex(), "0x" + v.hex())
+    assert out.read_text() == source and answer["test_setup"]
     assert bytes.fromhex(call.read_text()) == contract.calldata(chain.bundle, words)
     for path in (out, call):
         path.unlink()
     refused = CliRunner().invoke(main, line)
-    assert (refused.exit_code, json.loads(refused.stdout)["step"]) == (1, 2)
+    assert refused.exit_code == 2 and "TEST setup" in json.loads(refused.stdout)["error"]
     line[1] = str(chain.commitment_file)
     broken = CliRunner().invoke(main, [*line, "--allow-test-setup"])
     assert broken.exit_code == 2 and "other bytes" in json.loads(broken.stdout)["error"]

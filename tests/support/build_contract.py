@@ -1,6 +1,6 @@
-"""``python tests/evm/build_contract.py FILE``: compile what `huref-zk evm-verifier` wrote with the
-solc on the PATH, and write tests/fixtures/evm/HurefCircuit.json. The tests deploy what lies there,
-as no Python package that we know of brings a solc."""
+"""``python -m tests.support.build_contract FILE``: compile what `huref-zk evm-verifier` wrote with
+the solc on the PATH, and write tests/fixtures/evm/HurefCircuit.json. The tests deploy what lies
+there, as no Python package that we know of brings a solc."""
 
 from __future__ import annotations
 
