@@ -39,7 +39,6 @@ MAX_ENTRY = (1 << 15) - 1
 MAX_STRETCH_K = 12
 MAX_BLANK = 16
 _FELTS_A_CALL = 1 << 17  # about 40 MB within ezkl
-_BLOCKS_A_RUN = 256
 _BLANK_K = 6  # of the tiny circuit whose key kzg_commit wants to see
 
 
@@ -89,11 +88,8 @@ def commit_rows(
             progress(finished, len(blocks))
 
     with private_folder() as folder:
-        for first in range(0, len(todo), _BLOCKS_A_RUN):
-            part = todo[first : first + _BLOCKS_A_RUN]
-            jobs = [(srs, str(folder), *_content(srs, *block)) for block in part]
-            for index, points in enumerate(run_all(_commit_block, jobs, processes), first):
-                collected(index, points)
+        jobs = [(srs, str(folder), *_content(srs, *block)) for block in todo]
+        run_all(_commit_block, jobs, processes, collected=collected)
     result: dict[str, list[Point]] = {m.name: [] for m in matrices}
     for m, start, _ in blocks:
         result[m.name] += found[m.name, start]

@@ -29,19 +29,21 @@ def run_all(
     jobs: Sequence[tuple[Any, ...]],
     processes: int | None = None,
     progress: Callable[[int, int], None] | None = None,
+    collected: Callable[[int, Any], None] | None = None,
 ) -> list[Any]:
     """``[function(*job) for job in jobs]``, shared among child processes (default: every core).
 
     `function` must be importable by its module and name; its arguments are pickled (files: as
     Paths, never as relative strings), its results must be plain values (see codec.py). The first
     error of a job is raised: InputError, EnvironmentLacks or NotValid as it was, any other,
-    a panic or a killed child included, as EnvironmentLacks. `progress` hears (jobs done, jobs).
+    a panic or a killed child included, as EnvironmentLacks. `progress` hears (jobs done, jobs),
+    `collected` a job's number and result as soon as it is done, both in the calling thread.
     """
     pending: queue.SimpleQueue[int] = queue.SimpleQueue()
     for index in range(len(jobs)):
         pending.put(index)
     results: list[Any] = [None] * len(jobs)
-    finished: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
+    finished: queue.SimpleQueue[int | BaseException] = queue.SimpleQueue()
 
     def serve(child: Child) -> None:
         try:
@@ -51,7 +53,7 @@ def run_all(
                 except queue.Empty:
                     return
                 results[index] = child.call(function.__module__, function.__qualname__, jobs[index])
-                finished.put(None)
+                finished.put(index)
         except BaseException as error:
             finished.put(error)
 
@@ -63,9 +65,11 @@ def run_all(
         for thread in threads:
             thread.start()
         for done in range(1, len(jobs) + 1):
-            error = finished.get()
-            if error is not None:
-                raise error
+            outcome = finished.get()
+            if isinstance(outcome, BaseException):
+                raise outcome
+            if collected is not None:
+                collected(outcome, results[outcome])
             if progress is not None:
                 progress(done, len(jobs))
     return results

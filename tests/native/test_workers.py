@@ -16,6 +16,18 @@ def test_results_keep_their_order():
     assert run_all(jobs.square, [], 2) == []
 
 
+def test_results_are_heard_as_they_come():
+    """Each with its job's number, so that what is done is kept when a later job fails."""
+    heard = {}
+    many = [(n,) for n in range(6)]
+    run_all(jobs.square, many, 2, collected=heard.__setitem__)
+    assert heard == {n: n * n for n in range(6)}
+    heard.clear()
+    with pytest.raises(EnvironmentLacks):
+        run_all(jobs.square, [(3,), (None,)], 1, collected=heard.__setitem__)
+    assert heard == {0: 9}
+
+
 def test_children_are_others_and_as_many_as_asked():
     pids = set(run_all(jobs.pid, [(n,) for n in range(8)], 2))
     assert len(pids) == 2 and os.getpid() not in pids
