@@ -88,8 +88,8 @@ def run_arguments(shape: CircuitShape) -> dict[str, Any]:
     """The ezkl run arguments of a shape: inputs committed, output public.
 
     At fraction_bits 0 every number is an integer at scale 0. Else ezkl brings to that many fraction
-    bits whatever has more, and committed numbers count as halves: a scale of 1 is what the
-    threshold is a multiple of, and may not be 0.
+    bits whatever has more. The threshold is a multiple of the larger of both scales, so one of them
+    is 1; it is the constants', which are whole and then kept at scale 0 all the same.
 
     disable_freivalds: without it nothing ties what an einsum puts out to what reads it, and ezkl's
     own range checks are made of einsums (docs/circuit.md).
@@ -98,8 +98,8 @@ def run_arguments(shape: CircuitShape) -> dict[str, Any]:
         "input_visibility": "polycommit",
         "output_visibility": "public",
         "param_visibility": "fixed",
-        "input_scale": min(1, shape.fraction_bits),
-        "param_scale": 0,
+        "input_scale": 0,
+        "param_scale": min(1, shape.fraction_bits),
         "scale_rebase_multiplier": max(1, shape.fraction_bits),
         "rebase_frac_zero_constants": True,
         "ignore_range_check_inputs_outputs": True,  # inputs are field elements (salted rows)

@@ -1,157 +1,93 @@
-"""Commands about a pair of committed models: setup-similarity, prove-similarity; and verify's part
-for the `.hzs` files that they make."""
+"""prove-similarity, a command about a pair of committed models; and verify's part for the `.hzs`
+files that it makes."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from huref_zk.cli.common import Output, check_targets, seed_option, with_output
-from huref_zk.cli.owner import keys_option, report_keys, trust_option
+from huref_zk.cli.common import TEST_SETUP_NOTE, Output, with_output
+from huref_zk.cli.options import bounds_options, keys_option, seed_option
+from huref_zk.cli.outputs import OWNER, Writes, force_option
 from huref_zk.errors import InputError
 
-
-def bounds_options(command):
-    """--at-least and --at-most, numbers from -1 to 1."""
-    for option in (
-        click.option("--at-most", type=float, help="A bound on the similarity, from above."),
-        click.option("--at-least", type=float, help="A bound on the similarity, from below."),
-    ):
-        command = option(command)
-    return command
+if TYPE_CHECKING:
+    from huref_zk.proofs.kernel import Policy, Setup
+    from huref_zk.proofs.similarity.exact import Range
 
 
-def parse_bounds(least: float | None, most: float | None):
+def parse_bounds(least: float | None, most: float | None) -> Range | None:
     """The range within both bounds, or None if there are none. InputError."""
-    from huref_zk.proofs.similarity.exact import Range, at_least, at_most
+    from huref_zk.proofs.similarity.exact import ANY, Range, at_least, at_most
 
     if least is None and most is None:
         return None
-    low = None if least is None else at_least(least)
-    high = None if most is None else at_most(most)
-    if low is None or high is None:
-        return low or high
-    if low.low > high.high:
+    low = ANY.low if least is None else at_least(least).low
+    high = ANY.high if most is None else at_most(most).high
+    if low > high:
         raise InputError(f"no similarity is at least {least} and at most {most}")
-    return Range(low.low, high.high)
-
-
-@click.command("setup-similarity")
-@click.argument("files", type=click.Path(path_type=Path), nargs=-1, required=True)
-@keys_option
-@trust_option
-@with_output
-def setup_similarity(
-    output: Output, files: tuple[Path, ...], cache: Path, trusted: tuple[str, ...]
-) -> None:
-    """Derive and cache the keys of a pair's circuit. FILES: two .hzc files, or one .hzs file."""
-    from huref_zk.commitment.file import parse_commitment, read_commitment
-    from huref_zk.proofs.similarity.file import read_bundle
-    from huref_zk.proofs.similarity.verify import pair_of
-
-    if len(files) == 1:
-        first, second = (parse_commitment(data) for data in read_bundle(files[0]).commitments)
-    elif len(files) == 2:
-        first, second = (read_commitment(file) for file in files)
-    else:
-        raise InputError("name two commitments (.hzc), or one proof of similarity (.hzs)")
-    report_keys(output, pair_of((first, second)), cache, trusted)
+    return Range(low, high)
 
 
 @click.command("prove-similarity")
-@click.argument("models", nargs=2)
-@click.option(
-    "--commitment",
-    "commitments",
-    type=click.Path(path_type=Path),
-    multiple=True,
-    required=True,
-    help="Give it twice: the first model's commitment.hzc, then the second's.",
-)
-@click.option(
-    "--secret",
-    "secrets",
-    type=click.Path(path_type=Path),
-    multiple=True,
-    required=True,
-    help="Give it twice: the first model's secret.key, then the second's.",
-)
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="The proof (.hzs).")
+@click.argument("first", type=OWNER)
+@click.argument("second", type=OWNER)
+@click.option("--out", type=Writes(".hzs"), required=True, help="The proof (.hzs).")
+@force_option
 @bounds_options
-@click.option("--revision", help="Revision of hub models (a full commit hash).")
-@click.option("--allow-pickle", is_flag=True, help="Read pickled checkpoints, safely.")
-@click.option(
-    "--tokens",
-    type=click.Path(path_type=Path),
-    help="The file of token ids that both were committed with; default: the last learnt.",
-)
-@click.option(
-    "--map",
-    "map_file",
-    type=click.Path(path_type=Path),
-    help="JSON file that says how to read an architecture (docs/families.md).",
-)
 @seed_option
 @keys_option
-@trust_option
 @with_output
 def prove_similarity(
     output: Output,
-    models: tuple[str, str],
-    commitments: tuple[Path, ...],
-    secrets: tuple[Path, ...],
+    first: Path,
+    second: Path,
     out: Path,
     at_least: float | None,
     at_most: float | None,
     seed: bytes,
     cache: Path,
-    trusted: tuple[str, ...],
-    **options,
 ) -> None:
-    """Prove how similar two committed MODELS are: the sketched ICS, or only a bound on it.
+    """Prove how alike two committed models are: the sketched ICS, or only a bound on it.
 
-    Layers and the number of tokens are those of the commitments.
+    FIRST and SECOND are folders that commit made; one of them may be that of a public model. With
+    --at-least, --at-most or both the proof shows the bound and nothing else, without them the
+    similarity itself. Keys of the pair's circuit are derived where they are missing.
     """
-    from huref_zk.cli.owner import load
-    from huref_zk.commitment.file import read_commitment
-    from huref_zk.commitment.secret import read_secret
+    from huref_zk.circuit import keys as circuit_keys
+    from huref_zk.commitment.commit import read_owner
+    from huref_zk.proofs.similarity import prove
     from huref_zk.proofs.similarity.file import write_bundle
-    from huref_zk.proofs.similarity.prove import Member
-    from huref_zk.proofs.similarity.prove import prove_similarity as make_proof
     from huref_zk.proofs.similarity.verify import pair_of
-    from huref_zk.srs.trust import find_srs
+    from huref_zk.srs.trust import own_srs
 
-    check_targets(out)
     bounds = parse_bounds(at_least, at_most)
-    if len(commitments) != 2 or len(secrets) != 2:
-        raise InputError("give --commitment and --secret twice, in the models' order")
-    keys = [read_secret(path) for path in secrets]
-    first, second = (read_commitment(path) for path in commitments)
-    pair = pair_of((first, second))
-    members = []
-    for model, committed, key in zip(models, (first, second), keys, strict=True):
-        d = committed.descriptor
-        chosen = {"layers": tuple(d["layers"]), "count": d["tokens"]["count"]}
-        members.append(Member(load(output, model, **chosen, **options), committed, key))
-    srs = find_srs(pair.k, cache, trusted=trusted)
+    owners = read_owner(first), read_owner(second)
+    pair = pair_of((owners[0].commitment, owners[1].commitment))
+    srs = own_srs(owners[0].descriptor.srs, cache)
     with output.stages("proving") as stage:
-        bundle = make_proof((members[0], members[1]), seed, srs, cache, bounds, stage)
+        circuit_keys.derive(pair, srs, cache, stage)
+        bundle = prove.prove_similarity(owners, seed, srs, cache, bounds, stage)
     write_bundle(out, bundle)
+    test = srs.kind == "test"
     data = {
         "proof": str(out),
-        "roots": [first.root_hex, second.root_hex],
+        "roots": list(bundle.claim.roots),
         "seed": seed.hex(),
-        **bounds_data(bundle.bounds),
+        "test_setup": test,
+        **bounds_data(bundle.claim.bounds),
     }
-    output.result(data, [f"proof: {out}", f"it shows {bundle.bounds.words}"])
+    lines = [f"proof: {out}", f"it shows {bundle.claim.bounds.words}"]
+    output.result(data, [*lines, *([TEST_SETUP_NOTE] if test else [])])
 
 
-def bounds_data(bounds) -> dict:
+def bounds_data(bounds: Range) -> dict[str, Any]:
     """What a proof shows, for --json: words, and the bounds where there are any."""
     from huref_zk.proofs.similarity.shape import CELL_BITS, TOP
 
-    data = {"shown": bounds.words}
+    data: dict[str, Any] = {"shown": bounds.words}
     if bounds.low == bounds.high:
         data["similarity"] = bounds.low / (1 << CELL_BITS)
     if bounds.low > -TOP:
@@ -162,26 +98,45 @@ def bounds_data(bounds) -> dict:
 
 
 def verify_pair(
-    output: Output, bundle: Path, expected: tuple[str, ...], policy, least, most, cache: Path
+    output: Output,
+    file: Path,
+    expected: tuple[str, ...],
+    policy: Policy,
+    setup: Setup,
+    at_least: float | None,
+    at_most: float | None,
+    any_bounds: bool,
 ) -> None:
-    """`verify` for a `.hzs` file; policy: a verify.Policy for either model."""
-    from huref_zk.proofs.similarity.verify import PairPolicy, verify_file
+    """`verify` for a `.hzs` file. What must be proven has to be said: no bound is implied."""
+    from huref_zk.cli.verdicts import heard, seed_lines, show
+    from huref_zk.proofs.similarity.verify import verify_file
 
+    demanded = parse_bounds(at_least, at_most)
+    if (demanded is None) != any_bounds:
+        raise InputError(
+            "say what must be proven of the similarity: --at-least, --at-most or both; or "
+            "--any-bounds, to be told what was"
+        )
     if len(expected) != 2:
         raise InputError("a proof of similarity needs --commitment twice, in the proof's order")
-    report, bounds = verify_file(
-        bundle,
-        (expected[0], expected[1]),
-        PairPolicy(policy, parse_bounds(least, most)),
-        cache,
-        heard=lambda step: output.say(f"  {step.number} {step.name}: {step.detail}"),
+    report = verify_file(
+        file, (expected[0], expected[1]), setup, demanded, policy, heard=heard(output)
     )
-    steps = [{"step": s.number, "name": s.name, "detail": s.detail} for s in report.steps]
-    note = ["NOTE: it was made under the TEST setup: anybody could have made it"]
-    output.result(
-        {"valid": True, "test_setup": report.test_setup, "steps": steps, **bounds_data(bounds)},
-        [
-            f"VALID: the similarity s of the two committed models: {bounds.words}",
-            *(note if report.test_setup else []),
-        ],
+    facts = report.facts
+    asked = "no bound was demanded" if demanded is None else f"demanded was {demanded.words}"
+    headline = f"the similarity of the two committed models: {facts['shown']} ({asked})"
+    lines = [_about(name, facts[name]) for name in ("first", "second")]
+    show(output, report, headline, [*lines, *seed_lines(facts)])
+
+
+def _about(name: str, facts: dict[str, Any]) -> str:
+    """One line on one of the models."""
+    from huref_zk.cli.verdicts import RECIPES, ranges
+
+    kind = "a public model, open to everybody" if facts["public"] else "a closed model"
+    standard = "" if facts["standard"] else "; recipe and tokens are NOT the standard ones"
+    recipe = facts["recipe"]
+    return (
+        f"  {name}: {kind}, root {facts['root'][:16]}; as its commitment names them: recipe "
+        f"{recipe} ({RECIPES[recipe]}), layers {ranges(facts['layers'])}{standard}"
     )

@@ -1,87 +1,96 @@
-"""Honest proofs of similarity, in both forms, by calls and by commands."""
+"""Honest proofs of similarity: both forms, public models, two hidden sizes; calls and commands."""
 
 from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from huref_zk.circuit import keys
 from huref_zk.circuit.encoder import MAPS
 from huref_zk.cli import main
-from huref_zk.errors import EnvironmentLacks, InputError, NotValid
-from huref_zk.invariants.prepare import sketch_of
-from huref_zk.invariants.sketch import PUBLIC_SEED, ics
-from huref_zk.proofs.picture.verify import Policy
-from huref_zk.proofs.similarity.exact import TOP, Range, at_least, exactly
+from huref_zk.commitment.commit import Owner, commit
+from huref_zk.commitment.file import serialise
+from huref_zk.errors import EnvironmentLacks, InputError, NotValid, StepFailed
+from huref_zk.invariants.sketch import PUBLIC_SEED, ics, sketch
+from huref_zk.proofs.kernel import STEPS, Policy
+from huref_zk.proofs.similarity.exact import ANY, TOP, Range, at_least, at_most, exactly
 from huref_zk.proofs.similarity.file import parse_bundle, read_bundle, write_bundle
-from huref_zk.proofs.similarity.prove import Member, prove_similarity
+from huref_zk.proofs.similarity.prove import prove_similarity
 from huref_zk.proofs.similarity.shape import FRACTION_BITS
-from huref_zk.proofs.similarity.verify import STEPS, PairPolicy
-from tests.support.forging import ALLOW, accepted, judge, pack
+from huref_zk.proofs.similarity.verify import pair_of, verify_bytes
+from tests.similarity_proof.conftest import owner_of, random_cores
+from tests.support.forging import accepted, judge, pack
+from tests.support.small_owner import write_owner
 
 
-def float_ics(pair) -> float:
-    return ics(*(sketch_of(m.prepared, PUBLIC_SEED) for m in pair.members))
+def float_ics(*cores, seed: bytes = PUBLIC_SEED) -> float:
+    return ics(*(sketch(c, seed) for c in cores))
 
 
 def test_the_proven_value_is_the_sketched_ics(pair):
-    report, shown = judge(pair, pair.exact)
-    assert [s.name for s in report.steps] == list(STEPS)
+    report = judge(pair, pair.exact)
+    assert [s.name for s in report.steps] == [name for name, _ in STEPS["similarity"]]
     assert report.test_setup
-    assert shown.low == shown.high
-    assert abs(shown.low / 2**16 - pair.total / (MAPS << FRACTION_BITS)) <= 2**-17
-    assert abs(shown.low / 2**16 - float_ics(pair)) <= 1e-3
-    assert shown.words in report.steps[5].detail
+    facts = report.facts
+    assert facts["low"] == facts["high"]
+    assert abs(facts["low"] / 2**16 - pair.total / (MAPS << FRACTION_BITS)) <= 2**-17
+    assert abs(facts["low"] / 2**16 - float_ics(*pair.cores)) <= 1e-3
+    assert facts["shown"] in report.steps[5].detail
+    assert facts["seed"]["class"] == "public"
+    for name, owner in zip(("first", "second"), pair.owners, strict=True):
+        assert facts[name]["root"] == owner.commitment.root_hex
+        assert facts[name]["recipe"] == "whole" and not facts[name]["public"]
 
 
 def test_a_threshold_shows_the_threshold_alone(pair):
-    """Nothing in the file but the projection and Halo2 proofs differs from another threshold's."""
+    """Nothing in the file but projection and circuit proofs differs from the value's."""
     cell = exactly(pair.total).low
-    assert accepted(pair, pair.threshold) == Range(cell - 1, TOP)
-    fields = {**pair.threshold.header}
-    assert (fields.pop("low"), fields.pop("high")) == (cell - 1, TOP)
-    other = {k: v for k, v in pair.exact.header.items() if k not in ("low", "high")}
-    assert fields == other
+    accepted(pair, pair.threshold)
+    claim, exact = pair.threshold.claim, pair.exact.claim
+    assert claim.bounds == Range(cell - 1, TOP)
+    assert pair.threshold.commitments == pair.exact.commitments
+    names = ("first_root", "second_root", "seed", "circuit", "ezkl")
+    assert all(getattr(claim, name) == getattr(exact, name) for name in names)
+    assert len(pack(pair.threshold)) - len(pack(pair.exact)) in (-1, 0, 1, 2, 3)
 
 
 def test_no_proof_of_what_is_false(pair):
     """s >= tau one cell too high, s <= tau one cell too low; the controls are pair.threshold and
     pair.exact, which claims both bounds."""
     cell = exactly(pair.total).low
-    chain = pair.chains[0]
     for bounds in (Range(cell + 1, TOP), Range(-TOP, cell - 1), at_least(1.0)):
         with pytest.raises(NotValid, match="there is no proof of s"):
-            prove_similarity(pair.members, PUBLIC_SEED, chain.srs, chain.cache, bounds)
+            prove_similarity(pair.owners, PUBLIC_SEED, pair.srs, pair.cache, bounds)
 
 
 def test_the_prover_is_kept_from_mistakes(pair, tmp_path):
-    first, second = pair.members
-    chain = pair.chains[0]
-    other_secret = Member(first.prepared, first.commitment, bytes(32))
-    for members, words in (
+    first, second = pair.owners
+    others_secret = Owner(first.commitment, first.witness, bytes(32))
+    others_witness = Owner(first.commitment, second.witness, first.secret)
+    for owners, words in (
         ((first, first), "the same"),
-        ((Member(second.prepared, first.commitment, first.secret), second), "not one of this"),
-        ((other_secret, second), "not one of this model"),
+        ((others_witness, second), "do not belong together"),
+        ((others_secret, second), "do not belong together"),
     ):
         with pytest.raises(InputError, match=words):
-            prove_similarity(members, PUBLIC_SEED, chain.srs, chain.cache)
-    with pytest.raises(EnvironmentLacks, match="setup-similarity"):
-        prove_similarity(pair.members, PUBLIC_SEED, chain.srs, tmp_path)
+            prove_similarity(owners, PUBLIC_SEED, pair.srs, pair.cache)
+    with pytest.raises(EnvironmentLacks, match="no proving key"):
+        prove_similarity(pair.owners, PUBLIC_SEED, pair.srs, tmp_path)
 
 
 def test_a_file_reads_back(pair, tmp_path):
     path = tmp_path / "sim.hzs"
     write_bundle(path, pair.exact)
-    read = read_bundle(path)
-    assert read == parse_bundle(pack(pair.exact))
-    assert read.sections == pair.exact.sections and read.bounds == pair.exact.bounds
+    assert path.read_bytes() == pack(pair.exact)
+    assert read_bundle(path) == parse_bundle(pack(pair.exact)) == pair.exact
 
 
-def test_policy(pair):
-    """What the caller asks of the similarity must follow from what was proven, not only be true."""
+def test_what_was_proven_must_imply_what_is_demanded(pair):
+    """It is not enough that it is true."""
     cell = exactly(pair.total).low
-    allow = Policy(allow_test_setup=True)
     for bundle, asked, met in (
         (pair.exact, Range(cell, TOP), True),
         (pair.exact, Range(-TOP, cell), True),
@@ -92,20 +101,107 @@ def test_policy(pair):
         (pair.threshold, Range(cell, TOP), False),
         (pair.threshold, Range(-TOP, TOP - 1), False),
     ):
-        policy = PairPolicy(allow, asked)
         if met:
-            accepted(pair, bundle, policy=policy)
+            accepted(pair, bundle, bounds=asked)
         else:
-            with pytest.raises(NotValid, match="asked for") as caught:
-                judge(pair, bundle, policy=policy)
+            with pytest.raises(StepFailed, match="demanded") as caught:
+                judge(pair, bundle, bounds=asked)
             assert caught.value.step == 6
-    layers = tuple(pair.members[0].commitment.descriptor["layers"])
-    accepted(pair, pair.exact, policy=PairPolicy(Policy(PUBLIC_SEED, True, layers)))
-    with pytest.raises(NotValid, match="layers"):
-        judge(pair, pair.exact, policy=PairPolicy(Policy(PUBLIC_SEED, True, layers[::-1])))
-    with pytest.raises(NotValid, match="TEST setup"):
-        judge(pair, pair.exact, policy=PairPolicy())
-    accepted(pair, pair.exact, policy=ALLOW)
+
+
+def test_no_bound_is_implied(pair):
+    """The caller has to say which; and what was demanded is told."""
+    with pytest.raises(TypeError, match="bounds"):
+        verify_bytes(pack(pair.exact), pair.roots, pair.setup)
+    told = judge(pair, pair.threshold, bounds=None).steps[6].detail
+    assert "no bound was demanded" in told
+    asked = pair.threshold.claim.bounds
+    assert asked.words in judge(pair, pair.threshold, bounds=asked).steps[6].detail
+
+
+def test_policy(pair):
+    accepted(pair, pair.exact, policy=Policy(layers=(0, 1, 2)))
+    for policy, words in (
+        (Policy(layers=(0, 1)), "layers"),
+        (Policy(recipe="official"), "recipe"),
+        (Policy(tokens_digest="0" * 64), "tokens"),
+        (Policy(seed=bytes(32)), "seed"),
+    ):
+        with pytest.raises(StepFailed, match=words) as caught:
+            judge(pair, pair.exact, policy=policy)
+        assert caught.value.step == 6
+    accepted(pair, pair.exact, policy=Policy(seed=None, recipe=None))
+
+
+# --- a public model ------------------------------------------------------------------------------
+
+
+def test_everybody_finds_the_same_public_root(public, pair_srs):
+    owner, cores = public
+    again = owner_of(cores, None, pair_srs)
+    assert serialise(again.commitment) == serialise(owner.commitment)
+    assert owner.secret is None and owner.descriptor.public
+    salted = owner_of(cores, b"\1" * 32, pair_srs)
+    assert salted.commitment.points["E"] != owner.commitment.points["E"]
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_unlike_a_public_model(pair, public, place):
+    """A closed model proves that it is no relative, to whoever has the public commitment; under a
+    seed drawn afterwards, in either order."""
+    owner, cores = public
+    seed = bytes([7]) * 32
+    owners = (pair.owners[0], owner) if place else (owner, pair.owners[0])
+    bounds = at_most(0.25)
+    assert abs(float_ics(pair.cores[0], cores, seed=seed)) < 0.2
+    bundle = prove_similarity(owners, seed, pair.srs, pair.cache, bounds)
+    recomputed = owner_of(cores, None, pair.srs).commitment.root_hex
+    roots = (pair.roots[0], recomputed) if place else (recomputed, pair.roots[0])
+    report = judge(pair, bundle, expected=roots, bounds=bounds, policy=Policy(seed=seed))
+    assert [report.facts[n]["public"] for n in ("first", "second")] == [not place, bool(place)]
+    with pytest.raises(StepFailed, match="root"):
+        judge(pair, bundle, expected=roots[::-1], bounds=bounds, policy=Policy(seed=seed))
+
+
+def test_rows_of_zeros_in_a_public_model(public, pair_srs):
+    """Without salts they commit to the point at infinity, which has an encoding as well."""
+    owner, _ = public
+    E = owner.witness.matrices["E"].copy()
+    E[3] = 0
+    core = owner.witness.matrices["C"].copy()
+    core[5] = 0
+    witness = type(owner.witness)(
+        owner.descriptor, {"E": E, "C": core}, owner.witness.checkpoint_salt
+    )
+    made = commit(witness, None, pair_srs)
+    assert made.points["E"][3] is None and made.points["C"][5] is None
+    assert len(serialise(made)) == len(serialise(owner.commitment))
+
+
+# --- two hidden sizes ----------------------------------------------------------------------------
+
+
+def test_models_of_two_hidden_sizes(pair):
+    """Cores side by side with others make a wider model whose maps are partly the same."""
+    narrow = pair.cores[0]
+    wide = random_cores(9, hidden=24)
+    X, core = wide.X.copy(), wide.sets[0].copy()
+    X[:, :16] = narrow.X
+    X /= np.sqrt(np.square(X).mean(axis=1, keepdims=True))
+    core[:, :16, :16] = 3 * narrow.sets[0]
+    like = type(wide)("whole", X, (core,), wide.layer_ids, wide.token_ids, "common", wide.facts)
+    owners = owner_of(like, None, pair.srs), pair.owners[0]
+    shape = pair_of((owners[0].commitment, owners[1].commitment))
+    assert shape.hidden == (24, 16)
+    keys.derive(shape, pair.srs, pair.cache)
+    bundle = prove_similarity(owners, PUBLIC_SEED, pair.srs, pair.cache)
+    roots = tuple(owner.commitment.root_hex for owner in owners)
+    shown = judge(pair, bundle, expected=roots).facts
+    assert abs(shown["low"] / 2**16 - float_ics(like, narrow)) < 1e-3
+    assert shown["low"] / 2**16 > 0.3
+
+
+# --- commands ------------------------------------------------------------------------------------
 
 
 def run(*arguments, code: int = 0) -> dict:
@@ -115,41 +211,36 @@ def run(*arguments, code: int = 0) -> dict:
 
 
 def test_commands(pair, tmp_path):
-    """setup-similarity finds the keys; prove under a challenge; verify with files, with roots."""
-    first, second = pair.chains
-    cache = ("--keys", first.cache)
-    files = [c.commitment_file for c in pair.chains]
-    assert run("setup-similarity", *files, *cache)["already"]
-    secrets = [tmp_path / "a.key", tmp_path / "b.key"]
-    for path, chain in zip(secrets, pair.chains, strict=True):
-        path.write_bytes(chain.secret)
+    """prove under a challenge, verify with files and with roots; bounds have to be named."""
+    cache = ("--keys", pair.cache)
+    folders = [tmp_path / "a", tmp_path / "b"]
+    for folder, owner in zip(folders, pair.owners, strict=True):
+        write_owner(folder, owner)
+    files = [folder / "commitment.hzc" for folder in folders]
     seed = "5a" * 32
     out = tmp_path / "sim.hzs"
-    models = [c.bundle_file.with_name("model") for c in (first, second)]
-    both = ("--commitment", files[0], "--commitment", files[1])
-    keys = ("--secret", secrets[0], "--secret", secrets[1])
     made = run(
-        "prove-similarity", *models, *both, *keys, "--out", out, "--seed", seed, *cache,
+        "prove-similarity", *folders, "--out", out, "--seed", seed, *cache,
         "--at-least", -0.99, "--at-most", 0.99,
     )  # fmt: skip
-    assert made["shown"] == read_bundle(out).bounds.words
+    assert made["shown"] == read_bundle(out).claim.bounds.words
     assert (made["at_least"], made["at_most"]) == (-64880 / 65536, 64880 / 65536)
+    both = ("--commitment", files[0], "--commitment", files[1])
     roots = ("--commitment", pair.roots[0], "--commitment", pair.roots[1])
     common = ("--seed", seed, "--allow-test-setup", *cache)
     for trusted in (both, roots):
         shown = run("verify", out, *trusted, *common, "--at-most", 0.995)
         assert shown["valid"] and "similarity" not in shown
-    wrong = run("verify", out, *both, *common, "--at-least", 0.5, code=1)
-    assert wrong["step"] == 6
-    assert run("verify", out, *both, "--allow-test-setup", *cache, code=1)["step"] == 6
+    told = run("verify", out, *both, *common, "--any-bounds")
+    assert told["shown"] == made["shown"]
+    assert run("verify", out, *both, *common, "--at-least", 0.5, code=1)["step"] == 6
+    unseeded = ("--allow-test-setup", *cache, "--any-bounds")
+    assert run("verify", out, *both, *unseeded, code=1)["step"] == 6
     swapped = ("--commitment", files[1], "--commitment", files[0])
-    assert run("verify", out, *swapped, *common, code=1)["step"] == 1
-    for usage in ((*roots[:2],), (*roots, "--image", first.image_file)):
+    assert run("verify", out, *swapped, *common, "--any-bounds", code=1)["step"] == 1
+    for usage in ((*both,), (*both, "--any-bounds", "--at-most", 0.9), (*both[:2], "--any-bounds")):
         assert "error" in run("verify", out, *usage, *common, code=2)
-    bounded = ("--image", first.image_file, "--at-least", 0)
-    told = run("verify", first.bundle_file, *both[:2], *bounded, *cache, code=2)
-    assert "no proof of similarity" in told["error"]
     claims = run("inspect", out)
-    assert claims["first"]["recomputed_root"] == pair.roots[0]
-    assert claims["kind"] == "proof of similarity"
-    assert run("setup-similarity", out, *cache)["already"]
+    assert pair.roots[0] in json.dumps(claims)
+    assert run("setup", out, *cache)["already"]
+    assert ANY.words == "any s"

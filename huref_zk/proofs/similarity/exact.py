@@ -15,9 +15,9 @@ cosine, that is, the ICS of the two sketches (sketch.ics) up to rounding.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from huref_zk.circuit.encoder import MAPS
 from huref_zk.errors import InputError
 from huref_zk.proofs.similarity.shape import (
     CELL,
@@ -25,12 +25,14 @@ from huref_zk.proofs.similarity.shape import (
     FRACTION_BITS,
     MAX_ENERGY,
     MIN_ENERGY,
+    MODELS,
     TOP,
     PairShape,
     energy_shift,
 )
 
-Maps = list[list[list[int]]]
+Map = Sequence[Sequence[int]]
+Maps = Sequence[Map]
 _ONE = float(1 << FRACTION_BITS)
 
 
@@ -47,6 +49,8 @@ class Range:
         low, high = self.low / (1 << CELL_BITS), self.high / (1 << CELL_BITS)
         if self.low == self.high:
             return f"s = {low:.5f}"
+        if self == ANY:
+            return "any s"
         if self.high == TOP:
             return f"s >= {low:.5f}"
         if self.low == -TOP:
@@ -54,10 +58,18 @@ class Range:
         return f"{low:.5f} <= s <= {high:.5f}"
 
     @property
-    def column(self) -> list[int]:
-        """The committed column that tells the circuit: -low and high, in units of the sum."""
+    def limits(self) -> list[int]:
+        """What the circuit is told: -low and high, in units of the sum."""
         half = CELL // 2
         return [-(CELL * self.low - half), CELL * self.high + half - 1]
+
+    def within(self, other: Range) -> bool:
+        """Whether a similarity within these bounds is within the other ones."""
+        return other.low <= self.low and self.high <= other.high
+
+
+ANY = Range(-TOP, TOP)
+"""No bound at all."""
 
 
 def exactly(total: int) -> Range:
@@ -76,7 +88,7 @@ def at_most(threshold: float) -> Range:
     return Range(-TOP, _cell(threshold, math.floor))
 
 
-def _cell(value: float, rounding) -> int:
+def _cell(value: float, rounding: Callable[[float], int]) -> int:
     if not -1 <= value <= 1:
         raise InputError(f"a similarity lies between -1 and 1, not at {value}")
     return rounding(value * (1 << CELL_BITS))
@@ -84,27 +96,28 @@ def _cell(value: float, rounding) -> int:
 
 def holds(total: int, bounds: Range) -> bool:
     """Whether the circuit finds the sum within the bounds."""
-    minus_low, high = bounds.column
+    minus_low, high = bounds.limits
     return total + minus_low >= 0 and high - total >= 0
 
 
 def sum_of_cosines(pair: PairShape, x: Maps, y: Maps) -> int:
     """6 s in units of 2^-FRACTION_BITS, exactly as the circuit computes it.
 
-    x, y: MAPS integer maps of the first and the second model, as quantise.integer_maps gives them.
-    InputError when a map vanishes or its size is beyond what the circuit is made for.
+    x, y: six integer maps (16, 16) of the first and the second model, as quantise.integer_maps
+    gives them. InputError when a map vanishes, when its size is beyond what the circuit is made
+    for, and for the very few sizes whose square root ezkl rounds wrongly.
     """
-    first, second = energy_shift(pair.first), energy_shift(pair.second)
+    first, second = map(energy_shift, pair.shapes)
     total = 0
-    for t in range(MAPS):
-        r_x = _inverse_norm(_divide(_dot(x[t], x[t]), first), t, "first")
-        r_y = _inverse_norm(_divide(_dot(y[t], y[t]), second), t, "second")
-        dot = _divide(_dot(x[t], y[t]), (first + second) // 2)
+    for t, (a, b) in enumerate(zip(x, y, strict=True)):
+        r_x = _inverse_norm(_divide(_dot(a, a), first), t, MODELS[0])
+        r_y = _inverse_norm(_divide(_dot(b, b), second), t, MODELS[1])
+        dot = _divide(_dot(a, b), (first + second) // 2)
         total += _divide(_divide(dot * r_x, FRACTION_BITS) * r_y, FRACTION_BITS)
     return total
 
 
-def _dot(x: list[list[int]], y: list[list[int]]) -> int:
+def _dot(x: Map, y: Map) -> int:
     return sum(a * b for r, s in zip(x, y, strict=True) for a, b in zip(r, s, strict=True))
 
 
@@ -115,12 +128,18 @@ def _divide(value: int, bits: int) -> int:
 
 def _inverse_norm(energy: int, t: int, which: str) -> int:
     if not MIN_ENERGY <= energy <= MAX_ENERGY:
-        size = "vanishes" if energy == 0 else f"has size 2^{math.log2(energy):.0f}"
+        size = "vanishes" if energy == 0 else f"has size 2^{math.log2(energy):.1f}"
         raise InputError(
             f"map {t} of the {which} model {size}; a proof of similarity needs sizes of "
             f"2^{MIN_ENERGY.bit_length() - 1} to 2^{MAX_ENERGY.bit_length() - 1}"
         )
     norm = _nearest(_ONE * math.sqrt(energy / _ONE))
+    # ezkl takes roots in double precision, and accepts none but the nearest integer.
+    if not -norm < (energy << FRACTION_BITS) - norm * norm <= norm:
+        raise InputError(
+            f"map {t} of the {which} model has a size whose root this version of ezkl rounds "
+            "wrongly; prove under another seed"
+        )
     return _nearest(_ONE * (1.0 / (norm / _ONE)))
 
 

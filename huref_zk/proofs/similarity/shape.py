@@ -7,16 +7,17 @@ import json
 import math
 from dataclasses import asdict, dataclass
 
-from huref_zk.circuit.encoder import MAPS, P
-from huref_zk.circuit.shape import EZKL_VERSION, LAYERS, SALTS, Shape
-from huref_zk.errors import InputError
+from huref_zk.circuit.encoder import MAPS
+from huref_zk.circuit.shape import COLUMNS, EZKL_VERSION, Shape, shape_for
+from huref_zk.commitment.salts import E_SALTS, SALTS
+from huref_zk.invariants.sketch import LEFT, RIGHT
 
 FRACTION_BITS = 24
 """Numbers in the circuit are integers over 2^24."""
-ENERGY_BITS = 32
+ENERGY_BITS = 28
 """Squared norm of a map whose entries have rms 2^(shift + 5), in units of 2^-FRACTION_BITS."""
-MIN_ENERGY, MAX_ENERGY = 1 << 16, 1 << 36
-"""Between which a squared norm must lie, in the same units: rms 2^-8 to 2^2 times that."""
+MIN_ENERGY, MAX_ENERGY = 1 << 22, 1 << 32
+"""Between which a squared norm must lie, in the same units: a norm 2^-3 to 2^2 times that."""
 CELL_BITS = 16
 """A similarity is named by its cell, the nearest multiple of 2^-16."""
 CELL = MAPS << (FRACTION_BITS - CELL_BITS)
@@ -25,21 +26,23 @@ TOP = (1 << CELL_BITS) + 64
 """Cells are named from -TOP to TOP: 1, and more than rounding adds to it."""
 CONDITIONS = 2 * 2 * MAPS + 2
 """How many conditions the circuit counts: every squared norm in range, the sum within bounds."""
-MAX_SHIFT = 52
-"""Beyond, squared norms do not fit the signed 128-bit integers of ezkl's witnesses."""
+MODELS = ("first", "second")
 
 
 @dataclass(frozen=True)
 class PairShape:
-    """Shapes of the first and of the second model's own circuit; they share k."""
+    """hidden: d of the first model and of the second; k: log2 of the rows, of both commitments'
+    domain; columns: working columns side by side."""
 
-    first: Shape
-    second: Shape
+    hidden: tuple[int, int]
+    k: int
+    columns: int
 
     @property
-    def k(self) -> int:
-        """log2 of the rows."""
-        return self.first.k
+    def shapes(self) -> tuple[Shape, Shape]:
+        """Either model's own shape in this domain."""
+        first, second = self.hidden
+        return shape_for(first, self.k), shape_for(second, self.k)
 
     @property
     def base_bits(self) -> int:
@@ -49,28 +52,26 @@ class PairShape:
     @property
     def legs(self) -> int:
         """Legs that hold any remainder of the largest division, and the largest quotient."""
-        return math.ceil(
-            (max(*map(energy_shift, (self.first, self.second)), 60) + 2) / (self.k - 1)
-        )
-
-    @property
-    def inner_columns(self) -> int:
-        """So many that products of inputs fill about four blocks of them, and at least two:
-        measured (docs/similarity-proof.md)."""
-        return max(2, round(self.input_cells / (3 << self.k)))
+        return math.ceil((max(map(energy_shift, self.shapes)) + 2) / self.base_bits)
 
     @property
     def fraction_bits(self) -> int:
         return FRACTION_BITS
 
     @property
-    def input_cells(self) -> int:
-        """Entries of all committed columns: the rows of both models, and the bounds."""
-        return self.first.input_cells + self.second.input_cells + 2
+    def inputs(self) -> dict[str, int]:
+        """The circuit's committed columns and how many entries each has (graph.py)."""
+        own = {
+            f"{name}_{column}": size
+            for name, shape in zip(MODELS, self.shapes, strict=True)
+            for column, size in shape.inputs.items()
+            if column != "weights"
+        }
+        return {**own, "public": LEFT + RIGHT + 2}
 
     def graph(self) -> bytes:
         """The serialised ONNX graph."""
-        from huref_zk.proofs.similarity import graph
+        from huref_zk.proofs.similarity import graph  # which builds on this module
 
         return graph.build_graph(self)
 
@@ -78,51 +79,42 @@ class PairShape:
     def digest(self) -> str:
         """SHA-256, hex, of everything that fixes the circuit."""
         body = {
-            "circuit": "huref-zk similarity circuit 1",
+            "circuit": "huref-zk similarity circuit 2",
             "ezkl": EZKL_VERSION,
-            "p": P,
-            "layers": LAYERS,
-            "salts": SALTS,
+            "rows": [LEFT, RIGHT],
+            "salts": [SALTS, E_SALTS],
             "fraction_bits": FRACTION_BITS,
             "energy": [ENERGY_BITS, MIN_ENERGY, MAX_ENERGY],
-            "first": asdict(self.first),
-            "second": asdict(self.second),
+            "shifts": [shape.shift for shape in self.shapes],
+            **asdict(self),
         }
         text = json.dumps(body, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 
     @property
     def name(self) -> str:
-        """A folder name a person can read: widths and shift of either, rows, and the digest."""
-        models = [
-            f"a{a}-b{b}-f{f}-s{s.shift}"
-            for s in (self.first, self.second)
-            for a, b, f in [s.widths]
-        ]
-        return f"pair-{models[0]}-{models[1]}-k{self.k}-{self.digest[:8]}"
+        """A folder name a person can read: hidden sizes, rows, and the start of the digest."""
+        first, second = self.hidden
+        return f"pair-d{first}-d{second}-k{self.k}-{self.digest[:8]}"
 
 
 def map_shift(shape: Shape) -> int:
     """h: a model's maps are taken as M / 2^h before they are multiplied with one another.
 
-    256 squares of rms 2^(shift + 5), committed numbers counting as halves (keys.run_arguments),
-    then come to 2^ENERGY_BITS units of 2^-FRACTION_BITS.
+    256 squares of rms 2^(shift + 5) then come to 2^ENERGY_BITS units of 2^-FRACTION_BITS.
     """
-    return shape.shift + 3
+    return shape.shift + 5 + (8 + FRACTION_BITS - ENERGY_BITS) // 2
 
 
 def energy_shift(shape: Shape) -> int:
     """e: a squared norm of a model's map is divided by 2^e."""
-    return 2 * map_shift(shape) + 4 - FRACTION_BITS
+    return 2 * map_shift(shape) - FRACTION_BITS
 
 
-def pair_for(first: Shape, second: Shape) -> PairShape:
-    """The pair's shape. InputError when the models cannot share a circuit."""
-    if first.k != second.k:
-        raise InputError(
-            f"the first model is committed in a domain of 2^{first.k} rows, the second in one of "
-            f"2^{second.k}; only models with the same domain can be compared"
-        )
-    if max(first.shift, second.shift) > MAX_SHIFT:
-        raise InputError("these models' maps are too large for a proof of similarity")
-    return PairShape(first, second)
+def pair_for(first: int, second: int, k: int) -> PairShape:
+    """The shape for models of these hidden sizes, both committed in the domain of 2^k rows.
+
+    InputError when that domain does not hold one of them.
+    """
+    shape_for(first, k), shape_for(second, k)
+    return PairShape((first, second), k, COLUMNS)

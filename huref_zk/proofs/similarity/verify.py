@@ -1,182 +1,183 @@
-"""The verifier: numbered steps, each with its own error, none trusting anything the file brings.
+"""The verifier of similarity. Its steps are those of kernel.STEPS["similarity"].
 
-    0 parse         bounded sizes, canonical numbers, points on the curve
-    1 commitments   both roots, recomputed, are the ones the caller expects, in this order
-    2 SRS           a ceremony's, known by digest; a test setup only if the caller allows it
-    3 circuit       same tokens; shape rebuilt from descriptors; verifying key derived or pinned
-    4 projection    for either model: the published row commitments are P E U, P E V
-    5 proof         the Halo2 proof, over exactly those rows and over bounds that we commit to
-    6 policy        what the caller asked for is what was proven
-
-Imports neither torch, transformers nor onnx.
+Nothing that the file brings is trusted. Imports neither torch, transformers nor onnx.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
-from huref_zk.argument.projection_verifier import parse_projection, verify_projection
+from huref_zk.argument.projection import SetProof, parse_projection, verify_projection
 from huref_zk.argument.transcript import Transcript
-from huref_zk.circuit import keys as circuit_keys
-from huref_zk.circuit.encoder import P
+from huref_zk.circuit import halo2
+from huref_zk.circuit.keys import Keys, verifying_keys
 from huref_zk.circuit.shape import EZKL_VERSION
 from huref_zk.commitment.file import Commitment, parse_commitment
-from huref_zk.curve import bn254
-from huref_zk.errors import InputError, StepFailed
-from huref_zk.proofs.picture.verify import (
-    ROWS,
+from huref_zk.errors import InputError
+from huref_zk.files.formats import SIMILARITY
+from huref_zk.invariants.sketch import LEFT, RIGHT
+from huref_zk.proofs.kernel import (
     Policy,
     Report,
-    check_halo2,
+    Setup,
+    Step,
     check_policy,
+    check_srs,
+    describe,
     expected_root,
-    opening_points,
-    require,
-    shape_of,
-    trusted_srs,
-    without_blank,
+    read_claim,
+    refuse_unless,
 )
+from huref_zk.proofs.similarity import columns
 from huref_zk.proofs.similarity.exact import Range
-from huref_zk.proofs.similarity.file import MODELS, PairBundle, read_bundle, statement_digest
-from huref_zk.proofs.similarity.shape import CONDITIONS, PairShape, pair_for
+from huref_zk.proofs.similarity.file import Claim, PairBundle, parse_bundle
+from huref_zk.proofs.similarity.shape import MODELS, PairShape, pair_for
 from huref_zk.srs.file import Srs
 
-STEPS = ("parse", "commitments", "SRS", "circuit", "projection", "proof", "policy")
-COLUMNS = 2 * ROWS + 1
-"""Committed columns: the rows of either model, and the bounds."""
+ROWS = LEFT + RIGHT
 
 
 @dataclass(frozen=True)
-class PairPolicy:
-    """What the caller demands: of either model (verify.Policy), and of the similarity.
+class _Parts:
+    """What a file's sections hold, parsed; pairs in order."""
 
-    bounds: what is proven must imply that the similarity lies within; None: any bounds will do.
-    """
-
-    of_each: Policy = field(default_factory=Policy)
-    bounds: Range | None = None
+    bundle: PairBundle
+    commitments: tuple[Commitment, Commitment]
+    projections: list[tuple[SetProof, ...]]
+    proof: columns.PairProof
 
 
 def pair_of(commitments: tuple[Commitment, Commitment]) -> PairShape:
     """The pair's shape. InputError unless similarity means something for these two, and has a
-    circuit: the same tokens in the same order, one domain, one SRS."""
+    circuit: the same recipe, the same tokens in the same order, one SRS."""
     first, second = (c.descriptor for c in commitments)
-    if first["tokens"] != second["tokens"]:
-        raise InputError("the two commitments are over different tokens; nothing can be compared")
-    shapes = [shape_of(c) for c in commitments]
-    if first["srs"] != second["srs"] and shapes[0].k == shapes[1].k:
-        raise InputError("the two commitments were made under different SRS")
-    return pair_for(shapes[0], shapes[1])
+    refuse_unless(
+        first.recipe == second.recipe,
+        f"one commitment is of the recipe {first.recipe}, the other of {second.recipe}; their "
+        "maps do not compare",
+    )
+    refuse_unless(
+        first.tokens == second.tokens,
+        "the two commitments are over different tokens; nothing can be compared",
+    )
+    refuse_unless(
+        first.srs.k == second.srs.k,
+        f"the first model is committed in a domain of 2^{first.srs.k} rows, the second in one of "
+        f"2^{second.srs.k}; only models with the same domain can be compared",
+    )
+    refuse_unless(first.srs == second.srs, "the two commitments were made under different SRS")
+    return pair_for(first.hidden, second.hidden, first.srs.k)
 
 
 def verify_file(
-    bundle: Path,
+    path: Path,
     expected: tuple[str | Path, str | Path],
-    policy: PairPolicy,
-    cache: Path,
-    heard: Callable | None = None,
-) -> tuple[Report, Range]:
+    setup: Setup,
+    bounds: Range | None,
+    policy: Policy | None = None,
+    heard: Callable[[Step], None] | None = None,
+) -> Report:
     """Verify a `.hzs` file against two commitment files or roots (64 hex digits), in its order.
 
-    Returns the report of all steps and what they establish about the similarity. Raises StepFailed
-    (a claim that is false or malformed), InputError (unreadable arguments), EnvironmentLacks (a key
-    or SRS is missing here).
+    bounds: what is proven must imply that the similarity lies within them; None says that no bound
+    is demanded. report.facts tell what was proven: "shown" in words, "low" and "high" in multiples
+    of 2^-16. Raises StepFailed (a claim that is false or malformed), InputError (unreadable
+    arguments), EnvironmentLacks (a key, an SRS or memory is missing here).
     """
     roots = (expected_root(expected[0]), expected_root(expected[1]))
-    report = Report(heard=heard, names=STEPS)
-    if not bundle.is_file():  # a wrong argument, not a false claim
-        raise InputError(f"{bundle} is not a file")
-    try:
-        parsed = read_bundle(bundle)
-    except InputError as e:
-        raise StepFailed(0, f"{bundle}: {e}") from e
-    return verify(parsed, roots, policy, cache, report), parsed.bounds
+    data = read_claim(path, SIMILARITY)
+    return verify_bytes(data, roots, setup, bounds, policy, Report("similarity", heard=heard))
 
 
-def verify(
-    bundle: PairBundle,
+def verify_bytes(
+    data: bytes,
     roots: tuple[str, str],
-    policy: PairPolicy,
-    cache: Path,
+    setup: Setup,
+    bounds: Range | None,
+    policy: Policy | None = None,
     report: Report | None = None,
 ) -> Report:
-    """Run all steps on a parsed bundle. See verify_file."""
-    report = report or Report(names=STEPS)
-    header = bundle.header
-
-    commitments, columns = _parse_inside(bundle)
-    report.add(f"{sum(map(len, bundle.sections))} bytes, well formed")
-
-    for name, commitment, root in zip(MODELS, commitments, roots, strict=True):
-        ours = commitment.root_hex
-        require(
-            1, ours == root, f"the {name} commitment in the file does not have the root asked for"
+    """Run all steps on a file's bytes. See verify_file."""
+    report = report or Report("similarity")
+    parts = _parse(data, report)
+    claim, seed = parts.bundle.claim, parts.bundle.seed
+    with report.step("commitments") as step:
+        for name, commitment, root, named in zip(
+            MODELS, parts.commitments, roots, claim.roots, strict=True
+        ):
+            ours = commitment.root_hex
+            refuse_unless(ours == root, f"the {name} commitment does not have the expected root")
+            refuse_unless(named == ours, f"the file names another {name} root than it has")
+        step.established(f"roots {roots[0]} and {roots[1]}")
+    _describe(report, parts, seed)
+    srs = check_srs(report, parts.commitments[0].descriptor, setup)
+    keys = _circuit(parts, srs, setup, report)
+    with report.step("projection") as step:
+        blank = halo2.blank_point(keys, srs)
+        for model, name in enumerate(MODELS):
+            rows = halo2.without_blank(parts.proof.rows[model], blank)
+            transcript = Transcript(claim.digest(name))
+            try:
+                verify_projection(
+                    parts.commitments[model], seed, parts.projections[model], rows, transcript, srs
+                )
+            except InputError as e:
+                raise InputError(f"{name} model: {e}") from e
+        step.established(f"{ROWS} row commitments of either model are projections")
+    with report.step("proof") as step:
+        fault = columns.check(parts.proof, claim, keys, srs)
+        refuse_unless(fault is None, f"the Halo2 proof does not hold: {fault}")
+        step.established(f"the rows' similarity: {claim.bounds.words}; all norms in range")
+    with report.step("policy") as step:
+        for commitment in parts.commitments:
+            check_policy(commitment.descriptor, seed, policy or Policy())
+        refuse_unless(
+            bounds is None or claim.bounds.within(bounds),
+            f"proven is {claim.bounds.words}, demanded {bounds.words if bounds else ''}",
         )
-        require(
-            1, header[f"{name}_root"] == ours, f"the file names another {name} root than it has"
-        )
-    report.add(f"roots {roots[0]} and {roots[1]}")
-
-    srs = trusted_srs(commitments[0], header["srs"], policy.of_each, cache)
-    same = commitments[0].descriptor["srs"] == commitments[1].descriptor["srs"]
-    require(2, same, "the two commitments were made under different SRS")
-    report.test_setup = srs.id.kind == "test"
-    report.add(f"{srs.id.kind} setup {srs.id.sha256[:16]}, 2^{srs.k} rows")
-
-    pair, keys = _circuit(commitments, header, srs, cache)
-    report.add(f"{pair.name}, verifying key {keys.record.vk[:16]}")
-
-    points = without_blank(columns, keys, srs)
-    seed = bytes.fromhex(header["seed"])
-    for model, name in enumerate(MODELS):
-        rows = points[model * ROWS : (model + 1) * ROWS]
-        projection = parse_projection(bundle.projections[model], commitments[model])
-        transcript = Transcript(statement_digest(header, model))
-        try:
-            verify_projection(commitments[model], seed, P, projection, rows, transcript, srs)
-        except StepFailed as e:
-            raise StepFailed(e.step, f"{name} model: {e}") from e
-    report.add(f"{ROWS} row commitments of either model are projections of its committed matrices")
-
-    bounds = bundle.bounds
-    told = bn254.msm(srs.lagrange(0, 2), [x % bn254.R for x in bounds.column])
-    require(5, points[-1] == told, "the Halo2 proof is about other bounds than the file names")
-    check_halo2(bundle.proof, [CONDITIONS], keys, srs)
-    report.add(f"the rows' similarity: {bounds.words}")
-
-    for commitment in commitments:
-        check_policy(6, commitment, seed, policy.of_each)
-    asked = policy.bounds
-    met = asked is None or asked.low <= bounds.low <= bounds.high <= asked.high
-    require(6, met, f"proven is {bounds.words}; asked for {asked.words if asked else ''}")
-    report.add("seed, layers, tokens and similarity are as asked for")
+        asked = "no bound was demanded" if bounds is None else f"within {bounds.words}"
+        step.established(f"seed, recipe and tokens are as asked for; {asked}")
     return report
 
 
-def _parse_inside(
-    bundle: PairBundle,
-) -> tuple[tuple[Commitment, Commitment], list[bn254.Point]]:
-    """Both commitments, and the column commitments that open the proof's transcript."""
-    try:
-        first, second = (parse_commitment(data) for data in bundle.commitments)
-        for commitment, projection in zip((first, second), bundle.projections, strict=True):
-            parse_projection(projection, commitment)
-        return (first, second), opening_points(bundle.proof, COLUMNS)
-    except InputError as e:
-        raise StepFailed(0, str(e)) from e
+def _parse(data: bytes, report: Report) -> _Parts:
+    with report.step("parse") as step:
+        bundle = parse_bundle(data)
+        first, second = (parse_commitment(part) for part in bundle.commitments)
+        projections = [
+            parse_projection(part, commitment.descriptor)
+            for part, commitment in zip(bundle.projections, (first, second), strict=True)
+        ]
+        proof = columns.parse(bundle.proof)
+        step.established(f"{len(data)} bytes, well formed")
+    return _Parts(bundle, (first, second), projections, proof)
 
 
-def _circuit(
-    commitments: tuple[Commitment, Commitment], header: dict, srs: Srs, cache: Path
-) -> tuple[PairShape, circuit_keys.Keys]:
-    try:
-        pair = pair_of(commitments)
-    except InputError as e:
-        raise StepFailed(3, str(e)) from e
-    require(
-        3, header["ezkl"] == EZKL_VERSION, f"made with ezkl {header['ezkl']}, not {EZKL_VERSION}"
-    )
-    require(3, header["circuit"] == pair.digest, "names another circuit than its descriptors imply")
-    return pair, circuit_keys.verifying_keys(pair, srs.id.sha256, cache)
+def _describe(report: Report, parts: _Parts, seed: bytes) -> None:
+    """Facts: "first" and "second", what either commitment is about; the seed; what is claimed."""
+    for name, commitment in zip(MODELS, parts.commitments, strict=True):
+        about = Report("similarity")
+        describe(about, commitment.descriptor, seed)
+        report.facts["seed"] = about.facts.pop("seed")
+        root, public = commitment.root_hex, commitment.descriptor.public
+        report.facts[name] = {**about.facts, "root": root, "public": public}
+    bounds = parts.bundle.claim.bounds
+    report.facts |= {"shown": bounds.words, "low": bounds.low, "high": bounds.high}
+
+
+def _circuit(parts: _Parts, srs: Srs, setup: Setup, report: Report) -> Keys:
+    claim: Claim = parts.bundle.claim
+    with report.step("circuit") as step:
+        pair = pair_of(parts.commitments)
+        refuse_unless(
+            claim.ezkl == EZKL_VERSION, f"made with ezkl {claim.ezkl}, not {EZKL_VERSION}"
+        )
+        refuse_unless(
+            claim.circuit == pair.digest, "names another circuit than its commitments imply"
+        )
+        keys = verifying_keys(pair, srs.sha256, setup.keys)
+        report.facts["circuit"] = {"name": pair.name, "vk": keys.record.vk}
+        step.established(f"{pair.name}, verifying key {keys.record.vk[:16]}")
+    return keys
