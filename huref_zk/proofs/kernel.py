@@ -23,11 +23,11 @@ from typing import Any
 
 from huref_zk.commitment.descriptor import Descriptor
 from huref_zk.commitment.file import expected_root as expected_root
-from huref_zk.errors import InputError, StepFailed
+from huref_zk.errors import EnvironmentLacks, InputError, StepFailed
 from huref_zk.files.container import Format, read_bounded
 from huref_zk.invariants.sketch import PUBLIC_SEED
 from huref_zk.srs.file import Srs
-from huref_zk.srs.trust import trusted_srs
+from huref_zk.srs.trust import NotTrusted, trusted_srs
 
 STEPS: dict[str, tuple[tuple[str, str], ...]] = {
     "picture": (
@@ -152,6 +152,13 @@ class Report:
         if self.heard is not None:
             self.heard(self.steps[-1])
 
+    def finished(self, *, optional: int = 0) -> Report:
+        """This report, at the end of a verifier: all steps were taken but, at most, the last
+        ``optional`` ones. Another number is a fault of the verifier."""
+        if len(self.steps) < len(self.names) - optional:
+            raise AssertionError(f"the verifier left out {self.names[len(self.steps)]}")
+        return self
+
 
 def refuse_unless(holds: bool, message: str) -> None:
     """Within a step: refuse with ``message`` unless ``holds``."""
@@ -170,7 +177,12 @@ def read_claim(path: Path, fmt: Format) -> bytes:
 def check_srs(report: Report, descriptor: Descriptor, setup: Setup) -> Srs:
     """The step "SRS": the one that the commitment names, if it is to be trusted and at hand."""
     with report.step("SRS") as step:
-        trust = trusted_srs(descriptor.srs, setup.keys, setup.allow_test, setup.trusted_srs)
+        try:
+            trust = trusted_srs(descriptor.srs, setup.keys, setup.allow_test, setup.trusted_srs)
+        except NotTrusted:
+            raise
+        except InputError as e:  # a damaged file in the caller's own folder
+            raise EnvironmentLacks(str(e)) from e
         srs = trust.srs
         report.facts["srs"] = {"kind": trust.kind, "name": trust.name, "sha256": srs.sha256}
         step.established(f"{trust.name} {srs.sha256[:16]}, 2^{srs.k} rows")

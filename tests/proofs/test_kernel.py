@@ -279,3 +279,15 @@ def test_a_kernel_needs_no_machine_learning_library():
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.stdout.strip() == "[]", done.stdout + done.stderr
+
+
+def test_a_verifier_that_ends_early_is_a_fault():
+    report = Report("opening")
+    for name in report.names[:-1]:
+        with pytest.raises(AssertionError, match=f"left out {name}"):
+            report.finished(optional=1)
+        with report.step(name) as step:
+            step.established("so")
+    assert report.finished(optional=1) is report  # the control
+    with pytest.raises(AssertionError, match="left out weights"):
+        report.finished()

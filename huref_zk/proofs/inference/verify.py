@@ -103,7 +103,7 @@ def verify_bytes(
         if spoken is not None:
             report.facts["logits"] = {"matrix": audit.head.output, **asdict(spoken)}
         step.established(_in_words(measured, spoken))
-    return report
+    return report.finished()
 
 
 def _demand(audit: Audit, commitment: Commitment, demand: Demand, report: Report) -> Places:

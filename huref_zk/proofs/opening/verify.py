@@ -108,7 +108,7 @@ def verify_bytes(
         given = recompute(opening.descriptor)  # not within the step: the model may be unreadable
         with report.step("weights") as step:
             step.established(check_rows(opening, given))
-    return report
+    return report.finished(optional=1)
 
 
 def _choice(opening: Opening, root: int, choice: Choice | None, report: Report) -> None:

@@ -119,7 +119,7 @@ def verify_bytes(
     with report.step("policy") as step:
         check_policy(commitment.descriptor, seed, policy)
         step.established("seed, recipe, layers and tokens are as asked for")
-    return report
+    return report.finished()
 
 
 def _parse(data: bytes, report: Report) -> _Parts:

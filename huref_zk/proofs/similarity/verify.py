@@ -139,7 +139,7 @@ def verify_bytes(
         )
         asked = "no bound was demanded" if bounds is None else f"within {bounds.words}"
         step.established(f"seed, recipe and tokens are as asked for; {asked}")
-    return report
+    return report.finished()
 
 
 def _parse(data: bytes, report: Report) -> _Parts:
