@@ -105,9 +105,7 @@ def test_a_challenge_finds_what_the_public_seed_does_not(models, tmp_path):
     keys.derive(evader.shape, srs, tmp_path)
     owner = write_owner(tmp_path / "owner", ref, evader, os.urandom(32), srs)
     generator = load_generator(None)
-    proofs = {
-        seed: prove(owner, seed, srs, tmp_path, generator) for seed in (PUBLIC_SEED, FRESH)
-    }
+    proofs = {seed: prove(owner, seed, srs, tmp_path, generator) for seed in (PUBLIC_SEED, FRESH)}
 
     def judge(seed: bytes, demanded: bytes) -> None:
         bundle, pixels = proofs[seed]
@@ -125,6 +123,6 @@ def test_a_challenge_finds_what_the_public_seed_does_not(models, tmp_path):
         judge(PUBLIC_SEED, FRESH)
     with control():
         judge(FRESH, FRESH)
-    likeness_of = {seed: cosine(vector(base, seed), bundle.v) for seed, (bundle, _) in proofs.items()}
+    likeness_of = {s: cosine(vector(base, s), bundle.v) for s, (bundle, _) in proofs.items()}
     assert likeness_of[PUBLIC_SEED] < 0.15
     assert likeness_of[FRESH] > 0.9

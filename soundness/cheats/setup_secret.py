@@ -3,34 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
-from huref_zk.commitment.file import side_by_side
-from huref_zk.commitment.salts import row_salts, salt_key
+from huref_zk.commitment.commit import Owner
+from huref_zk.commitment.witness import Witness
 from huref_zk.curve.field import R, inverses, root_of_unity
 from huref_zk.curve.group import GENERATOR, Point, add, msm, multiply
-from huref_zk.invariants.quantise import Quantised
 from huref_zk.srs.insecure import lagrange_at
 
 
-def equivocated_salts(chain, other: Quantised, tau: int) -> list[list[list[int]]]:
-    """Salts under which the points of the chain's commitment commit to ``other`` instead.
+@dataclass(frozen=True)
+class Equivocated(Witness):
+    """A witness with salts of one's own choice, by matrix and row."""
+
+    chosen: dict[str, list[list[int]]] = field(default_factory=dict)
+
+    def salts(self, key: bytes | None, name: str, rows: range | None = None) -> list[list[int]]:
+        found = self.chosen[name]
+        return [list(found[row]) for row in (range(len(found)) if rows is None else rows)]
+
+
+def equivocated(mine: Owner, other: Witness, tau: int, k: int) -> Owner:
+    """The owner of ``mine``'s commitment who says that it is to ``other``'s integers.
 
     With tau, the discrete logarithm of every g_t is known, so one salt of a row makes up for
     whatever else changes in it. For a wrong tau the result commits to something else.
     """
-    matrices = side_by_side(chain.prepared.quantised)
-    key = salt_key(chain.secret, matrices)
-    weights = lagrange_at(tau, chain.srs.k)
-    result = []
-    for index, (mine, theirs) in enumerate(zip(matrices, side_by_side(other), strict=True)):
-        salts = row_salts(key, index, len(mine))
-        width = mine.shape[1]
-        inverse = pow(weights[width], -1, R)
-        for salt, a, b in zip(salts, mine.tolist(), theirs.tolist(), strict=True):
+    key = mine.witness.key(mine.secret)
+    weights = lagrange_at(tau, k)
+    chosen = {}
+    for m in mine.descriptor.matrices:
+        inverse = pow(weights[m.columns], -1, R)
+        salts = mine.witness.salts(key, m.name)
+        rows = zip(mine.witness.values(m.name).tolist(), other.values(m.name).tolist(), strict=True)
+        for salt, (a, b) in zip(salts, rows, strict=True):
             gap = sum((x - y) * w for x, y, w in zip(a, b, weights, strict=False))
             salt[0] = (salt[0] + gap * inverse) % R
-        result.append(salts)
-    return result
+        chosen[m.name] = salts
+    parts = (mine.descriptor, other.matrices, other.checkpoint_salt)
+    return replace(mine, witness=Equivocated(*parts, chosen=chosen))
 
 
 def honest_opening(values: Sequence[int], k: int, z: int, y: int, generators) -> Point:
