@@ -2,181 +2,156 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
+import onnx
+import onnxruntime
 import pytest
 
-from huref_zk.circuit import export, keys
-from huref_zk.circuit.encoder import MAPS, P, encode_exact, encode_float, load_encoder
-from huref_zk.circuit.graph import build_graph, term_mask
-from huref_zk.circuit.shape import SALTS, Shape, shape_for
-from huref_zk.curve.bn254 import R
-from huref_zk.errors import EnvironmentLacks, InputError
-from huref_zk.native import ezkl as runner
-from huref_zk.paths import SHIPPED_CIRCUITS
-from research.benchmarks.agreement import cosine, graph_in_floats
+from huref_zk.circuit import keys
+from huref_zk.circuit.encoder import CONDITIONS, encode_exact, encode_float, load_encoder
+from huref_zk.circuit.graph import OUTPUTS
+from huref_zk.circuit.shape import MAP_ENTRIES, MAX_K, TERMS, UNUSABLE, Shape, shape_for
+from huref_zk.circuit.writer import GraphWriter
+from huref_zk.errors import InputError
+from huref_zk.invariants.sketch import GROUPS, LEFT, RIGHT
+from huref_zk.native import ezkl
+from tests.support.circuit_rows import (
+    columns_of,
+    compiled,
+    maps_of,
+    output_of,
+    random_rows,
+    rows_of_maps,
+)
 
-SMALL = Shape(widths=(8, 8, 16), k=13, shift=36)
-
-
-def rows_of(shape: Shape, bits: float, seed: int = 0) -> np.ndarray:
-    """Random rows (2 P, L + SALTS) whose maps have rms 2^bits; the salts are field elements."""
-    rng = np.random.default_rng(seed)
-    size = 2.0 ** ((bits - np.log2(max(shape.widths)) / 2) / 2)
-    values = np.rint(rng.normal(scale=size, size=(2 * P, shape.length))).astype(np.int64)
-    salts = [[int.from_bytes(rng.bytes(32), "big") % R for _ in range(SALTS)] for _ in range(2 * P)]
-    return np.concatenate([values.astype(object), np.array(salts, dtype=object)], axis=1)
-
-
-def maps_of(shape: Shape, rows: np.ndarray) -> list:
-    mask = term_mask(shape).astype(int).astype(object)
-    return [((rows[:P] * m) @ rows[P:].T).tolist() for m in mask]
+SMALL = shape_for(16)
+ZEROS = [0] * TERMS
 
 
-def witness(shape: Shape, rows: np.ndarray, folder: Path, **changes) -> list[int]:
-    """v as ezkl computes it, signed."""
-    (folder / "graph.onnx").write_bytes(build_graph(shape, load_encoder()))
-    settings, circuit = folder / "settings.json", folder / "circuit.ezkl"
-    arguments = {**keys.run_arguments(shape), **changes}
-    runner.run("gen_settings", model=folder / "graph.onnx", output=settings, py_run_args=arguments)
-    runner.run(
-        "compile_circuit",
-        model=folder / "graph.onnx",
-        compiled_circuit=circuit,
-        settings_path=settings,
-    )
-    data = [[(int(x) % R).to_bytes(32, "little").hex() for x in row] for row in rows]
-    (folder / "input.json").write_text(json.dumps({"input_data": data}))
-    runner.run(
-        "gen_witness", data=folder / "input.json", model=circuit, output=folder / "witness.json"
-    )
-    (outputs,) = json.loads((folder / "witness.json").read_text())["outputs"]
-    found = [int.from_bytes(bytes.fromhex(x), "little") for x in outputs]
-    return [x - R if x > R // 2 else x for x in found]
+def expected(shape: Shape, rows) -> list[int]:
+    return [*encode_exact(load_encoder(), maps_of(rows), shape.shift), CONDITIONS, *ZEROS]
 
 
-@pytest.mark.parametrize("bits", [41.0, 37.0, 44.0])
-def test_ezkl_computes_what_encode_exact_says(tmp_path, bits):
-    rows = rows_of(SMALL, bits)
-    assert witness(SMALL, rows, tmp_path) == encode_exact(
-        load_encoder(), maps_of(SMALL, rows), SMALL.shift
-    )
+@pytest.mark.parametrize("seed", range(3))
+def test_ezkl_computes_what_encode_exact_says(circuit, tmp_path, seed):
+    rows = random_rows(SMALL, seed)
+    assert output_of(circuit, columns_of(rows), tmp_path) == expected(SMALL, rows)
 
 
-def test_ties_of_the_division(tmp_path):
+@pytest.mark.parametrize("hidden", [17, 64, 576])
+def test_and_at_other_sizes(tmp_path, hidden):
+    shape = shape_for(hidden)
+    rows = random_rows(shape, hidden)
+    assert output_of(compiled(shape, tmp_path), columns_of(rows), tmp_path) == expected(shape, rows)
+
+
+def test_ties_of_the_division(circuit, tmp_path):
     """Filtered entries that are multiples of half the divisor: halves round away from zero."""
-    rows = rows_of(SMALL, 41.0)
-    rows[:, : SMALL.length] = 0
     rng = np.random.default_rng(2)
-    for start, width in zip(range(0, SMALL.length, 8), [8] * (SMALL.length // 8), strict=True):
-        for i in range(P):  # one product a map entry: 2^35 times -1, 0 or 1
-            rows[i, start + i % width] = 1 << 18
-            rows[P + i, start : start + width] = rng.integers(-1, 2, width) << 17
-    assert witness(SMALL, rows, tmp_path) == encode_exact(
-        load_encoder(), maps_of(SMALL, rows), SMALL.shift
-    )
+    halves = rng.integers(-160, 161, (6, 16, 16)) << (SMALL.shift - 1)
+    rows = rows_of_maps(SMALL, halves.tolist())
+    assert maps_of(rows) == halves.tolist()
+    assert output_of(circuit, columns_of(rows), tmp_path) == expected(SMALL, rows)
 
 
-def test_a_vanishing_map_has_no_proof(tmp_path):
-    """Its norm is zero: the circuit refuses; quantise refuses such a model long before."""
-    rows = rows_of(SMALL, 41.0)
-    assert len(witness(SMALL, rows, tmp_path)) == 512
-    rows[:, 0:8] = 0
-    with pytest.raises(runner.EzklFailed, match="gen_witness"):
-        witness(SMALL, rows, tmp_path)
+def test_salts_do_not_enter(circuit, tmp_path):
+    rows, other = random_rows(SMALL, 1), random_rows(SMALL, 1)
+    assert rows != other and maps_of(rows) == maps_of(other)  # drawn anew
+    found = [output_of(circuit, columns_of(r), tmp_path) for r in (rows, other)]
+    assert found[0] == found[1] == expected(SMALL, rows)
 
 
-def test_the_probabilistic_einsum_agrees_with_the_plain_one(tmp_path):
-    """ezkl's plain einsum, its oldest code, and its probabilistic one give the same v.
+@pytest.mark.parametrize(("index", "term"), [(0, 0), (1, 1), (5, 2)])
+def test_maps_that_are_not_the_rows_leave_a_difference(circuit, tmp_path, index, term):
+    """One entry of one map off by one: its term's difference is not zero, the others' are."""
+    rows = random_rows(SMALL)
+    columns = columns_of(rows)
+    assert output_of(circuit, columns, tmp_path)[-TERMS:] == ZEROS
+    columns[2][256 * index + 7] += 1
+    gap = output_of(circuit, columns, tmp_path)[-TERMS:]
+    assert [bool(x) for x in gap] == [t == term for t in range(TERMS)]
 
-    Up to one known fault of the plain one in ezkl 23.0.5: an index that three operands share is
-    summed over twice, so that M = A diag(mask) B^T comes out as often as a row is long.
-    """
-    tiny = Shape(widths=(2, 2, 2), k=13, shift=36)
-    rows = rows_of(tiny, 39.0)
-    maps = maps_of(tiny, rows)
-    repeated = [[[tiny.row * x for x in row] for row in m] for m in maps]
-    for off, expected in ((False, maps), (True, repeated)):
-        folder = tmp_path / str(off)
-        folder.mkdir()
-        found = witness(tiny, rows, folder, disable_freivalds=off)
-        assert found == encode_exact(load_encoder(), expected, tiny.shift)
+
+def test_a_combined_row_that_is_not_the_rows_leaves_a_difference(circuit, tmp_path):
+    for which in (0, 1):
+        columns = columns_of(random_rows(SMALL))
+        columns[which][3] += 1
+        assert output_of(circuit, columns, tmp_path)[-TERMS:] != ZEROS
+
+
+def test_vanishing_maps_have_no_proof(circuit, tmp_path):
+    """A norm of zero has no inverse: no witness at all."""
+    rows = random_rows(SMALL)
+    maps = maps_of(rows)
+    assert output_of(circuit, columns_of(rows), tmp_path)[-4] == CONDITIONS
+    maps[4] = [[0] * 16] * 16
+    with pytest.raises(ezkl.EzklFailed, match="gen_witness"):
+        output_of(circuit, columns_of(rows_of_maps(SMALL, maps)), tmp_path)
 
 
 def test_onnxruntime_agrees():
     """The same graph in floating point: cosine at least 0.99999 with the circuit's integers."""
-    rows = rows_of(SMALL, 41.0)
-    exact = encode_exact(load_encoder(), maps_of(SMALL, rows), SMALL.shift)
-    assert cosine(graph_in_floats(SMALL, rows[:, : SMALL.length]), exact) >= 0.99999
-    floats = encode_float(load_encoder(), np.array(maps_of(SMALL, rows), dtype=float))
-    assert cosine(floats, exact) >= 0.99999
+    rows = random_rows(SMALL)
+    maps = maps_of(rows)
+    exact = encode_exact(load_encoder(), maps, SMALL.shift)
+    feeds = {name: np.zeros((1, size), dtype=np.float32) for name, size in SMALL.inputs.items()}
+    feeds["maps"][0, :MAP_ENTRIES] = np.array(maps).reshape(-1)
+    session = onnxruntime.InferenceSession(SMALL.graph(), providers=["CPUExecutionProvider"])
+    (found,) = session.run(["out"], feeds)
+    assert found.shape == (1, OUTPUTS)
+    assert cosine(found[0, :512], exact) >= 0.99999
+    assert cosine(encode_float(load_encoder(), np.array(maps, dtype=float)), exact) >= 0.99999
 
 
-def test_salts_do_not_enter(tmp_path):
-    rows = rows_of(SMALL, 41.0)
-    other = rows.copy()
-    other[:, SMALL.length :] = rows_of(SMALL, 41.0, seed=1)[:, SMALL.length :]
-    assert (other != rows).any()
-    assert witness(SMALL, rows, tmp_path) == witness(SMALL, other, tmp_path)
+def cosine(a, b) -> float:
+    x, y = (np.asarray(values, dtype=np.float64) for values in (a, b))
+    return float(x @ y / np.linalg.norm(x) / np.linalg.norm(y))
 
 
-def test_mask_covers_every_value_once_and_no_salt():
-    mask = term_mask(SMALL)
-    assert mask.shape == (MAPS, SMALL.row)
-    assert (mask.sum(axis=0) == [1] * SMALL.length + [0] * SALTS).all()
-    assert mask.sum(axis=1).tolist() == [8, 8, 16, 8, 8, 16]
+def test_the_onnx_library_reads_the_graph():
+    """What writer.py writes is what the library would: checked, and the same bytes when written
+    anew."""
+    data = shape_for(64).graph()
+    model = onnx.load_from_string(data)
+    onnx.checker.check_model(model, full_check=True)
+    assert model.SerializeToString(deterministic=True) == data
+
+
+def test_a_constant_that_float32_cannot_hold_is_refused():
+    assert GraphWriter().real("fits", [(1 << 24) - 1]) == "fits"
+    with pytest.raises(ValueError, match="float32"):
+        GraphWriter().real("large", [(1 << 24) + 1])
 
 
 def test_digest_binds_every_field():
     changed = [
-        replace(SMALL, widths=(8, 9, 16)),
-        replace(SMALL, k=14),
-        replace(SMALL, shift=37),
+        replace(SMALL, hidden=17),
+        replace(SMALL, k=12),
+        replace(SMALL, columns=1),
+        replace(SMALL, shift=SMALL.shift + 1),
     ]
-    assert len({s.digest for s in [SMALL, *changed]}) == 4
+    assert len({s.digest for s in [SMALL, *changed]}) == 5
+    assert len({s.name for s in [SMALL, *changed]}) == 5
 
 
 def test_shape_is_a_public_function_and_bounded():
-    shape = shape_for((576, 576, 1536), 4096, 576)
-    assert (shape.k, shape.shift, shape.row) == (14, 47, 5384)
-    assert (1 << (shape.base_bits * shape.legs)) > 1 << (shape.shift + 1)
-    with pytest.raises(InputError, match="rows"):
-        shape_for((1 << 19, 1 << 19, 1 << 19), 4096, 4096)
-    with pytest.raises(InputError, match="positive"):
-        shape_for((0, 1, 1), 4096, 64)
+    assert (LEFT, RIGHT, GROUPS) == (32, 16, 2)
+    ks = {d: shape_for(d).k for d in (16, 64, 65, 576, 2709, 2710, 4096, 5440, 5441, 8192, 16384)}
+    assert list(ks.values()) == [11, 11, 13, 13, 13, 14, 14, 14, 15, 15, 16]
+    shifts = [shape_for(d).shift for d in (64, 576, 4096, 8192, 16384)]
+    assert shifts == [34, 37, 40, 41, 42]
+    for d in (1, 16, 640, 4096, 32768):
+        shape = shape_for(d)
+        assert max(shape.inputs.values()) + UNUSABLE <= 1 << shape.k
+        assert 1 << (shape.base_bits * shape.legs) > 1 << shape.shift
+    assert shape_for(576, 11).k == 11
+    for hidden, k in ((0, None), (4096, 13), (64, MAX_K + 1), (1 << 20, None)):
+        with pytest.raises(InputError):
+            shape_for(hidden, k)
 
 
-@pytest.mark.parametrize("name", export.MODELS)
-def test_shipped_circuits_regenerate_byte_for_byte(name, tmp_path):
-    shape = export.shipped_shapes()[name]
-    export.export(shape, tmp_path)
-    for file in ("graph.onnx", "settings.json"):
-        made = (tmp_path / shape.name / file).read_bytes()
-        assert made == (SHIPPED_CIRCUITS / shape.name / file).read_bytes()
-
-
-def test_a_dying_or_failing_call_is_one_clear_error():
-    with pytest.raises(runner.EzklFailed, match="ezkl compile_circuit failed"):
-        runner.run("compile_circuit", model="/nonexistent", compiled_circuit="/nonexistent")
-    with pytest.raises(runner.EzklFailed, match="did not end"):
-        runner.run("verify", timeout=0.01)
-    with pytest.raises(runner.EzklFailed, match="died"):
-        runner.run("no_such_call")
-
-
-@pytest.mark.parametrize("name", export.MODELS)
-def test_shipped_verifying_keys_are_the_pinned_ones(name, tmp_path, monkeypatch):
-    """Unpacked into an empty cache without ezkl's setup; a pin that differs is refused."""
-    shape = export.shipped_shapes()[name]
-    ((pair, pin),) = ((p, r) for p, r in keys.pins().items() if p[0] == shape.digest)
-    found = keys.verifying_keys(shape, pair[1], tmp_path / "cache")
-    assert hashlib.sha256(found.vk.read_bytes()).hexdigest() == pin.vk
-    assert hashlib.sha256(found.settings.read_bytes()).hexdigest() == pin.settings
-    assert not found.pk.exists()
-    monkeypatch.setattr(keys, "pins", lambda: {pair: replace(pin, vk="00" * 32)})
-    with pytest.raises(EnvironmentLacks, match="damaged"):
-        keys.verifying_keys(shape, pair[1], tmp_path / "other")
+def test_every_circuit_ties_its_einsums_down():
+    """ezkl's other einsum leaves its output free (soundness/test_wiring.py)."""
+    assert keys.run_arguments(SMALL)["disable_freivalds"] is True
