@@ -17,10 +17,11 @@ as uniform as m, and R and t follow from s.
 From claims about products of a whole matrix to one relation, by numbers drawn when the claims are
 fixed (a false claim survives with probability 2^-127):
 
-    read_by     y_i = x_i M for every i    c = sum_i rho_i x_i    f = gamma
-    written_by  y_i = M a_i for every i    c = gamma              f = sum_i rho_i a_i
+    read_by     y_i = x_i M for every i    c = sum_i rho_i x_i     f = gamma
+    written_by  y_i = M a_i for every i    c = gamma               f = sum_i rho_i a_i
+    standing    y_i = row k_i of M         c = sum_i rho_i e_k_i   f = gamma
 
-with b = sum_i rho_i <gamma, y_i> in both.
+with b = sum_i rho_i <gamma, y_i> in all three.
 
 Bytes: for each relation R (32 bytes compressed) and t (32 bytes big-endian, below r); then for each
 its s, as many such numbers as its matrix has columns and salts.
@@ -114,6 +115,28 @@ def written_by(
     form[start : start + a.shape[1]] = combine(rho, a)
     assert y.shape[1] == m.rows and len(form) == m.columns
     return Relation(name, matrix, tuple(gamma), tuple(form), dot(combine(rho, y), gamma) % R)
+
+
+def standing(
+    descriptor: Descriptor,
+    name: str,
+    matrix: str,
+    places: Sequence[int],
+    y: np.ndarray,
+    transcript: Transcript,
+) -> Relation:
+    """The relation for y_i = row places_i of ``matrix``, salts aside. y: integers (N, columns).
+
+    Transcript as for read_by; it must hold the places, too.
+    """
+    m = descriptor.matrix(matrix)
+    rho = transcript.challenges(f"rho of {name}", len(places))
+    gamma = transcript.challenges(f"gamma of {name}", m.columns)
+    rows = [0] * m.rows
+    for place, weight in zip(places, rho, strict=True):
+        rows[place] += weight
+    value = dot(combine(rho, y), gamma) % R
+    return Relation(name, matrix, tuple(row % R for row in rows), tuple(gamma), value)
 
 
 def combine(weights: Sequence[int], values: np.ndarray) -> list[int]:

@@ -14,6 +14,7 @@ from huref_zk.argument.linear import (
     read_by,
     response_lengths,
     serialise_linear,
+    standing,
     verify_linear,
     written_by,
 )
@@ -23,6 +24,8 @@ from huref_zk.errors import InputError
 from tests.support.small_owner import AUDITED, small_owner, small_srs
 
 MATRICES = ("qv1", "down1", "O", "E", "C")
+ORDER = ("qv1", "E", "C", "down1", "O", "rows")
+ROWS = [5, 0, 5]  # of C; one of them twice
 
 
 @pytest.fixture(scope="module")
@@ -46,13 +49,15 @@ def claims_of(owner):
     found = {name: draw(wide[name].shape[0]) for name in ("qv1", "E", "C")}
     found |= {name: draw(wide[name].shape[1]) for name in ("down1", "O")}
     results = {name: found[name] @ wide[name] for name in ("qv1", "E", "C")}
-    return found, results | {name: found[name] @ wide[name].T for name in ("down1", "O")}
+    results |= {name: found[name] @ wide[name].T for name in ("down1", "O")}
+    return found, results | {"rows": wide["C"][ROWS]}
 
 
 def relations_of(owner, given, results):
     d, transcript = owner.descriptor, Transcript(b"test")
     for name in MATRICES:
         transcript.absorb(name, given[name].tobytes() + results[name].tobytes())
+    transcript.absorb("rows", results["rows"].tobytes())
     found = []
     for name in ("qv1", "E", "C"):
         half = results[name].shape[1] // 2
@@ -60,6 +65,7 @@ def relations_of(owner, given, results):
         found.append(read_by(d, name, name, given[name], parts, transcript))
     for name in ("down1", "O"):
         found.append(written_by(d, name, name, 0, given[name], results[name], transcript))
+    found.append(standing(d, "rows", "C", ROWS, results["rows"], transcript))
     return found, transcript
 
 
@@ -83,7 +89,7 @@ def honest(owner, srs):
     return given, results, proof
 
 
-@pytest.mark.parametrize("name", MATRICES)
+@pytest.mark.parametrize("name", ORDER)
 def test_one_unit_in_one_result(name, honest, owner, srs):
     given, results, _ = honest
     changed = results[name].copy()
@@ -92,11 +98,11 @@ def test_one_unit_in_one_result(name, honest, owner, srs):
     assert words == f"{name}: not what the committed rows give"
 
 
-@pytest.mark.parametrize("name", MATRICES)
+@pytest.mark.parametrize("name", ORDER)
 def test_a_response_that_is_not_of_the_committed_rows(name, honest, owner, srs):
     """A salt of a response changed: no form sees it, the committed points do."""
     given, results, proof = honest
-    index = ("qv1", "E", "C", "down1", "O").index(name)
+    index = ORDER.index(name)
     part = proof[index]
     salt = len(part.response) - 1
     response = (*part.response[:salt], (part.response[salt] + 1) % R)
@@ -126,10 +132,10 @@ def test_first_messages(change, honest, owner, srs):
 
 def test_bytes(honest, owner):
     _, _, proof = honest
-    matrices = ["qv1", "E", "C", "down1", "O"]
+    matrices = ["qv1", "E", "C", "down1", "O", "C"]
     data = serialise_linear(proof)
     assert parse_linear(data, owner.descriptor, matrices) == proof
-    assert len(data) == 32 * (10 + sum(response_lengths(owner.descriptor, matrices)))
+    assert len(data) == 32 * (12 + sum(response_lengths(owner.descriptor, matrices)))
     for wrong in (
         data[:-1],
         data + b"\0",

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from unittest.mock import patch
 
 import numpy as np
 import pytest
 
 from huref_zk.commitment.descriptor import Tokens
+from huref_zk.commitment.file import make_commitment
 from huref_zk.commitment.tree import path, paths
 from huref_zk.commitment.witness import Witness
 from huref_zk.curve import bn254
@@ -372,6 +374,21 @@ def test_a_false_opening_is_never_made(small, opening_srs):
     ):
         with pytest.raises(InputError, match="do not belong together"):
             open_rows(other, ROWS, opening_srs)
+
+
+def test_rows_that_are_no_small_integers(small, opening_srs, refusal):
+    """Points that somebody chose, as a prover does who aims at a picture under a known seed: rows
+    beside them can be opened, they cannot, and any choice that meets one is refused."""
+    points = dict(small.commitment.points)
+    points["C"] = (*points["C"][:2], bn254.multiply(bn254.GENERATOR, 12345), *points["C"][3:])
+    made = make_commitment(small.descriptor, points, 1)
+    odd = replace(small, commitment=made)
+    assert refusal(open_rows(odd, [("C", 1)], opening_srs), root=made.root_hex) == ("", "")
+    with pytest.raises(InputError, match="do not belong together"):
+        open_rows(odd, [("C", 1), ("C", 2)], opening_srs)
+    with patch("huref_zk.proofs.opening.prove.wrong_rows", lambda *_: []):
+        opening = open_rows(odd, [("C", 1), ("C", 2)], opening_srs)
+    assert refusal(opening, root=made.root_hex) == ("rows", "not what was committed: C:2")
 
 
 @pytest.mark.parametrize("row", [("E", 70), ("C", 6), ("down1", 6), ("E", -1), ("U", 0)])

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
-from huref_zk.argument.linear import Relation, read_by, written_by
+from huref_zk.argument.linear import Relation, read_by, standing, written_by
 from huref_zk.argument.transcript import Transcript
 from huref_zk.commitment.descriptor import Descriptor
 from huref_zk.commitment.file import Commitment
-from huref_zk.proofs.inference.claims import Claims, Geometry, geometry_of, serialise_claims
+from huref_zk.proofs.inference.claims import Claims, geometry_of, serialise_claims
 from huref_zk.proofs.inference.file import Head, Places, ids_bytes
 
 
@@ -60,14 +58,6 @@ def relations(
         z, s = claims.output.z, claims.output.s
         found.append(written_by(descriptor, "logits", output, 0, z, s, transcript))
     if places.named:
-        chosen = _one_hot(geometry, places)
-        rows = [(0, claims.rows)]
-        found.append(read_by(descriptor, "embeddings", "E", chosen, rows, transcript))
+        rows = [row for _, row in places.named]
+        found.append(standing(descriptor, "embeddings", "E", rows, claims.rows, transcript))
     return found
-
-
-def _one_hot(geometry: Geometry, places: Places) -> np.ndarray:
-    chosen = np.zeros((len(places.named), geometry.tokens), dtype=np.int64)
-    for index, (_, row) in enumerate(places.named):
-        chosen[index, row] = 1
-    return chosen
