@@ -89,7 +89,7 @@ def run_arguments(shape: CircuitShape) -> dict[str, Any]:
 
     At fraction_bits 0 every number is an integer at scale 0. Else ezkl brings to that many fraction
     bits whatever has more. The threshold is a multiple of the larger of both scales, so one of them
-    is 1; it is the constants', which are whole and then kept at scale 0 all the same.
+    is 1; it is the constants', which stay at scale 0 where they are whole.
 
     disable_freivalds: without it nothing ties what an einsum puts out to what reads it, and ezkl's
     own range checks are made of einsums (docs/circuit.md).

@@ -133,10 +133,10 @@ def _about(name: str, facts: dict[str, Any]) -> str:
     """One line on one of the models."""
     from huref_zk.cli.verdicts import RECIPES, ranges
 
-    kind = "a public model, open to everybody" if facts["public"] else "a closed model"
+    kind = "a public model (recommit shows of which)" if facts["public"] else "a closed model"
     standard = "" if facts["standard"] else "; recipe and tokens are NOT the standard ones"
     recipe = facts["recipe"]
     return (
-        f"  {name}: {kind}, root {facts['root'][:16]}; as its commitment names them: recipe "
+        f"  {name}: root {facts['root'][:16]}; as its commitment has it, {kind}, recipe "
         f"{recipe} ({RECIPES[recipe]}), layers {ranges(facts['layers'])}{standard}"
     )
