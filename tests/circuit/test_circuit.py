@@ -20,6 +20,7 @@ from huref_zk.native import ezkl
 from tests.support.circuit_rows import (
     columns_of,
     compiled,
+    cosine,
     maps_of,
     output_of,
     random_rows,
@@ -103,11 +104,6 @@ def test_onnxruntime_agrees():
     assert found.shape == (1, OUTPUTS)
     assert cosine(found[0, :512], exact) >= 0.99999
     assert cosine(encode_float(load_encoder(), np.array(maps, dtype=float)), exact) >= 0.99999
-
-
-def cosine(a, b) -> float:
-    x, y = (np.asarray(values, dtype=np.float64) for values in (a, b))
-    return float(x @ y / np.linalg.norm(x) / np.linalg.norm(y))
 
 
 def test_the_onnx_library_reads_the_graph():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -112,3 +113,8 @@ def output_of(circuit: Path, columns: Rows, folder: Path) -> list[int]:
     (outputs,) = json.loads(witness.read_text())["outputs"]
     found = [int.from_bytes(bytes.fromhex(x), "little") for x in outputs]
     return [x - R if x > R // 2 else x for x in found]
+
+
+def cosine(a: Sequence[int] | np.ndarray, b: Sequence[int] | np.ndarray) -> float:
+    x, y = (np.asarray(values, dtype=np.float64).ravel() for values in (a, b))
+    return float(x @ y / np.linalg.norm(x) / np.linalg.norm(y))
