@@ -65,8 +65,9 @@ def layer_cores(
 
     Raises InputError for missing or misshapen tensors, NaN and infinities.
     """
-    a, b = attention_cores(model, family, dims, i, tokens)
-    f = ffn_core(model, family, dims, i, tokens)
+    with np.errstate(over="ignore", invalid="ignore"):  # what overflows is refused as infinite
+        a, b = attention_cores(model, family, dims, i, tokens)
+        f = ffn_core(model, family, dims, i, tokens)
     for term, core in zip(TERMS, (a, b, f), strict=True):
         finite(core, f"{model.source}: layer {i}'s term {term}")
     return a, b, f

@@ -8,8 +8,7 @@ import numpy as np
 import torch
 from transformers import LlamaForCausalLM
 
-from huref_zk.circuit.encoder import P
-from huref_zk.invariants.canonical import canonicalise
+from huref_zk.invariants.recipes import compute_cores
 from huref_zk.invariants.sketch import PUBLIC_SEED, sketch
 from huref_zk.models.load import open_model
 
@@ -34,5 +33,5 @@ def parameter_distance(base: LlamaForCausalLM, model: LlamaForCausalLM) -> tuple
 
 def public_sketch(ref: str | Path) -> np.ndarray:
     """The float sketch (6, 16, 16) under the public seed, as ``fingerprint.sketch_of`` gives it,
-    without quantising first. Errors as of ``open_model`` and ``canonicalise``."""
-    return sketch(canonicalise(open_model(str(ref))), PUBLIC_SEED, P)
+    without quantising first. Errors as of ``open_model`` and ``compute_cores``."""
+    return sketch(compute_cores(open_model(str(ref))), PUBLIC_SEED)

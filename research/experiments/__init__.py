@@ -11,7 +11,7 @@ import importlib
 from collections.abc import Callable
 from pathlib import Path
 
-from huref_zk.files.container import write_atomically
+from huref_zk.files.writing import write_atomically
 
 Progress = Callable[[str, int, int], None]
 
@@ -20,6 +20,7 @@ EXPERIMENTS = {
     "attacks": ("attacks_table", "rewrites that keep a model's function, and what they change"),
     "derivations": ("derivations_table", "models derived from a base, and how far they move"),
     "pairs": ("pairs", "related against unrelated pairs, the null and its fit"),
+    "tokens": ("tokens", "which tokens to ask a model about: common, rare, or in between"),
     "necessity": ("necessity", "what it costs a model to leave its parameters' direction"),
 }
 

@@ -19,7 +19,7 @@ from huref_zk.circuit.encoder import P
 from huref_zk.circuit.shape import shape_for
 from huref_zk.comparison.tokens import ids_in, own_tokens
 from huref_zk.comparison.variants import exact_ics
-from huref_zk.files.container import write_atomically
+from huref_zk.files.writing import write_atomically
 from huref_zk.invariants.canonical import Canonical, canonicalise
 from huref_zk.invariants.prepare import Prepared, fingerprint_vector
 from huref_zk.invariants.quantise import quantise

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from huref_zk.errors import EnvironmentLacks
-from huref_zk.files.container import write_atomically
+from huref_zk.files.writing import write_atomically
 from huref_zk.invariants.sketch import ics
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import numpy as np
 
 from huref_zk.comparison.compare import compare, open_side
 from huref_zk.comparison.null import RELATED_RATE, Null, fit_extreme
-from huref_zk.files.container import write_atomically
+from huref_zk.files.writing import write_atomically
 from research.experiments.models import smollm2
 
 Progress = Callable[[str, int, int], None]

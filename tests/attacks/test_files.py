@@ -15,6 +15,7 @@ from huref_zk.attacks.checkpoint import EMBEDDING, HEAD
 from huref_zk.attacks.function import logits
 from huref_zk.cli import main
 from huref_zk.errors import InputError
+from huref_zk.invariants.tokens import choose_tokens
 from huref_zk.models.load import EMBEDDED, open_model
 from huref_zk.render import metrics
 from huref_zk.render.image import read_png
@@ -232,8 +233,9 @@ def test_an_attacked_models_picture_is_the_originals(tmp_path):
     new = json.loads((tmp_path / "all" / "tokenizer.json").read_text())["model"]["vocab"]
     old = json.loads((EMBEDDED["demo-base"] / "tokenizer.json").read_text())["model"]["vocab"]
     by_id = {i: text for text, i in old.items()}
+    chosen, _ = choose_tokens(open_model("demo-base"), 4160)
     ids = tmp_path / "ids.json"
-    ids.write_text(json.dumps([new[by_id[i]] for i in range(64, 4160)]))
+    ids.write_text(json.dumps([new[by_id[i]] for i in chosen.tolist()]))
     matched = picture(tmp_path / "m", tmp_path / "all", "--tokens", ids)
     assert difference(original, matched) < 1
     assert difference(original, picture(tmp_path / "d", tmp_path / "all")) < 1

@@ -15,7 +15,7 @@ from huref_zk.attacks.checkpoint import EMBEDDING, HEAD
 from huref_zk.attacks.vocabulary import renumber_vocabulary
 from huref_zk.comparison.tokens import common_tokens, own_tokens
 from huref_zk.errors import InputError
-from huref_zk.invariants.canonical import canonicalise
+from huref_zk.invariants.recipes import compute_cores
 from huref_zk.invariants.sketch import PUBLIC_SEED, ics, sketch
 from huref_zk.models.load import open_model
 from huref_zk.models.tokenizer import parse_tokenizer
@@ -70,17 +70,17 @@ def test_the_default_fingerprint_is_the_same(name, count, tmp_path):
     before = checkpoint(name)
     after = attack(NAME, before, seed=2)
     write_checkpoint(tmp_path / "after", after)
-    old = canonicalise(before.model(), tokens=count)
+    old = compute_cores(before.model(), tokens=count)
     for model in (after.model(), open_model(str(tmp_path / "after"))):
-        new = canonicalise(model, tokens=count)
+        new = compute_cores(model, tokens=count)
         assert new.token_ids.tolist() == new_ids(before, after)[old.token_ids].tolist()
         assert new.token_ids.tolist() != old.token_ids.tolist()
-        for x, y in zip((old.E, *old.U, *old.V), (new.E, *new.U, *new.V), strict=True):
+        for x, y in zip((old.X, *old.sets), (new.X, *new.sets), strict=True):
             assert np.array_equal(x, y)
         tokens = [own_tokens(m, before.sizes.vocab, count) for m in (before.model(), model)]
         assert tokens[0].texts == tokens[1].texts
     # Control: where the order of learning is hidden, ids decide, and the rows are others.
-    hidden = canonicalise(replace(after, token_order=None).model(), tokens=count)
+    hidden = compute_cores(replace(after, token_order=None).model(), tokens=count)
     assert abs(ics(sketch(old, PUBLIC_SEED), sketch(hidden, PUBLIC_SEED))) < 0.5
     assert ics(sketch(old, PUBLIC_SEED), sketch(new, PUBLIC_SEED)) == pytest.approx(1)
 

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 
 from huref_zk.cli import main
 from huref_zk.errors import InputError
-from huref_zk.invariants.canonical import canonicalise
+from huref_zk.invariants.recipes import compute_cores
 from huref_zk.models.families import FAMILIES, Family, family_for, flaw, read_map
 from tests.support.random_llm import MemoryModel, form, llama, llama_config, llama_tensors, maps
 
@@ -25,7 +25,8 @@ def entry(family: Family) -> dict:
     said = {}
     for name, field in FIELDS.items():
         value = getattr(family, name)
-        if value != field.default and value not in ({}, ()):
+        empty = field.default_factory is not dataclasses.MISSING  # an object
+        if value != ({} if empty else field.default):
             said[name] = list(value) if isinstance(value, tuple) else value
     return said
 
@@ -60,8 +61,9 @@ def test_a_map_reads_an_unknown_architecture(tmp_path):
     with pytest.raises(InputError, match=r"'strange' is not supported.* --map FILE"):
         form(model)
     family = family_for(model, written(tmp_path, said))
-    found = canonicalise(model, tokens=64, family=family)
-    assert np.array_equal(maps(found), maps(form(llama())))
+    assert np.array_equal(maps(form(model, family=family)), maps(form(llama())))
+    found, plain = compute_cores(model, tokens=64, family=family), compute_cores(llama(), tokens=64)
+    assert np.array_equal(found.sets, plain.sets)
     assert found.facts["architecture"] == "mine"
 
 
@@ -111,7 +113,15 @@ def test_the_command_takes_a_map(tmp_path):
         ({"o": "model.layers.0.o"}, "o must have {i} in its name"),
         ({"embedding": "model.{i}"}, "embedding must not have {i} in its name"),
         ({"o": "model.layers.{i}.{e}"}, "o must not have {e} in its name"),
-        ({"expert_up": "model.layers.{i}.x"}, "expert_up must have {e} in its name"),
+        ({"expert_up": "model.layers.{i}.x"}, "experts need a router"),
+        (
+            {"expert_up": "model.layers.{i}.x", "router": "model.layers.{i}.r"},
+            "expert_up must have {e} in its name",
+        ),
+        ({"activation": "softplus"}, "activation must be one of gelu, .*silu"),
+        ({"positions_start": 1.5}, "positions_start must be a whole number"),
+        ({"positions_start": -1}, "positions_start must not be negative"),
+        ({"embedding_positions": "model.{i}"}, "embedding_positions must not have {i}"),
     ],
 )
 def test_maps_that_are_refused(change, words, tmp_path):
@@ -141,7 +151,7 @@ def test_a_name_is_never_a_format(tmp_path):
     said["o"] = "my.blocks.{i}.{i.__class__}"
     family = family_for(MemoryModel(config, tensors), written(tmp_path, said))
     with pytest.raises(InputError, match=r"my.blocks.3.{i.__class__} is missing"):
-        canonicalise(MemoryModel(config, tensors), tokens=64, family=family)
+        compute_cores(MemoryModel(config, tensors), tokens=64, layers=[3], family=family)
 
 
 def test_the_table_has_no_flaw_and_a_flaw_is_seen():

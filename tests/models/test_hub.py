@@ -12,7 +12,7 @@ from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
 from huref_zk.errors import EnvironmentLacks, InputError
 from huref_zk.models.load import open_model
-from tests.support.tiny_llama import canonical, refused, same
+from tests.support.tiny_llama import cores, refused, same
 
 ID = "some-owner/tiny.model_1"
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -41,7 +41,7 @@ def offline(tmp_path, monkeypatch) -> Path:
 
 
 def test_a_pinned_revision_is_fetched(asked, saved):
-    assert same(canonical(ID, revision=COMMIT), canonical(saved))
+    assert same(cores(ID, revision=COMMIT), cores(saved))
     (call,) = asked
     assert call["id"] == ID
     assert call["revision"] == COMMIT
@@ -51,8 +51,8 @@ def test_a_pinned_revision_is_fetched(asked, saved):
 
 
 def test_pickles_are_fetched_only_when_allowed(asked):
-    canonical(ID, revision=COMMIT, allow_pickle=True)
-    canonical(ID, revision=COMMIT)
+    cores(ID, revision=COMMIT, allow_pickle=True)
+    cores(ID, revision=COMMIT)
     wanted = ["pytorch_model.bin" in call["allow_patterns"] for call in asked]
     assert wanted == [True, False]
 
@@ -63,7 +63,7 @@ def test_pickles_are_fetched_only_when_allowed(asked):
 def test_any_other_revision_is_refused(asked, revision):
     refused("full 40-digit commit hash", ID, revision=revision)
     assert asked == []  # nothing was fetched
-    canonical(ID, revision=COMMIT)
+    cores(ID, revision=COMMIT)
     assert len(asked) == 1
 
 
@@ -77,7 +77,7 @@ def test_what_is_no_hub_id(asked, ref):
 def test_a_folder_of_that_name_comes_first(asked, saved, tmp_path, monkeypatch):
     shutil.copytree(saved, tmp_path / ID)
     monkeypatch.chdir(tmp_path)
-    canonical(ID)
+    cores(ID)
     assert asked == []
 
 
@@ -97,7 +97,7 @@ def test_a_cached_snapshot_needs_no_network(offline, saved):
         open_model(ID, revision=COMMIT)
     snapshot = offline / ("models--" + ID.replace("/", "--")) / "snapshots" / COMMIT
     shutil.copytree(saved, snapshot)
-    assert same(canonical(ID, revision=COMMIT), canonical(saved))
+    assert same(cores(ID, revision=COMMIT), cores(saved))
 
 
 def fails(monkeypatch, error) -> None:

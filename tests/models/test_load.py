@@ -17,7 +17,6 @@ from huref_zk.models.load import EMBEDDED, open_model
 from huref_zk.models.model import runs
 from huref_zk.models.safetensors_folder import SafetensorsFolder
 from tests.support.tiny_llama import (
-    FFN,
     HEAD_DIM,
     HEADS,
     HIDDEN,
@@ -25,7 +24,7 @@ from tests.support.tiny_llama import (
     LAYERS,
     VOCAB,
     build,
-    canonical,
+    cores,
     refused,
     same,
 )
@@ -47,54 +46,42 @@ def test_every_tensor_has_transformers_values(llama, saved):
         assert np.array_equal(found, parameter.detach().numpy())
 
 
-def test_canonical_form_of_a_real_checkpoint(llama, saved):
-    """U and V written out with torch, heads repeated as transformers repeats them."""
-    form = canonical(saved)
-    assert form.layer_ids == PROVEN
-    assert form.token_ids.tolist() == list(range(VOCAB - 64, VOCAB))
-    weights = {n: p.detach() for n, p in llama.named_parameters()}
-    assert np.array_equal(form.E, weights[EMBEDDING][-64:].numpy())
+def test_cores_of_a_real_checkpoint(llama, saved):
+    """The authors' terms written out with torch, heads repeated as transformers repeats them."""
+    found = cores(saved, "official")
+    assert found.layer_ids == PROVEN
+    assert found.token_ids.tolist() == list(range(VOCAB - 64, VOCAB))
+    weights = {n: p.detach().double() for n, p in llama.named_parameters()}
+    assert np.array_equal(found.X, weights[EMBEDDING][-64:].numpy())
 
     def repeat(w):
         groups = w.reshape(KV_HEADS, HEAD_DIM, HIDDEN)
         return groups.repeat_interleave(HEADS // KV_HEADS, dim=0).reshape(-1, HIDDEN)
 
-    for i, U, V in zip(PROVEN, form.U, form.V, strict=True):
+    for i, (a, b, f) in zip(PROVEN, found.sets, strict=True):
         w = {n.split(f"layers.{i}.")[1]: t for n, t in weights.items() if f"layers.{i}." in n}
-        g, h = w["input_layernorm.weight"], w["post_attention_layernorm.weight"]
-        u = [
-            w["self_attn.q_proj.weight"] * g,
-            repeat(w["self_attn.v_proj.weight"] * g),
-            w["mlp.up_proj.weight"] * h,
-        ]
-        v = [
-            repeat(w["self_attn.k_proj.weight"] * g),
-            w["self_attn.o_proj.weight"].T,
-            w["mlp.down_proj.weight"].T,
-        ]
-        left, right = torch.cat(u).T.numpy(), torch.cat(v).T.numpy()
-        norms = [np.linalg.norm(W.astype(np.float64), axis=0) for W in (left, right)]
-        split = np.sqrt(norms[1] / norms[0])  # each column of both gets the same norm
-        columns, heads = np.arange(U.shape[1]), slice(HEADS * HEAD_DIM, 2 * HEADS * HEAD_DIM)
-        plain = np.delete(columns, columns[heads])
-        assert np.allclose(U[:, plain], (left * split)[:, plain], rtol=1e-6, atol=0)
-        assert np.allclose(V[:, plain], (right / split)[:, plain], rtol=1e-6, atol=0)
-        # Values and Wo are balanced as matrices, within each head: the same products.
-        for h in np.split(columns[heads], HEADS):
-            assert np.allclose(U[:, h] @ V[:, h].T, left[:, h] @ right[:, h].T, atol=1e-6)
-    assert form.widths == (HEADS * HEAD_DIM, HEADS * HEAD_DIM, FFN)
+        q, k, v, o = (w[f"self_attn.{x}_proj.weight"] for x in "qkvo")
+        gate, up, down = (w[f"mlp.{x}_proj.weight"] for x in ("gate", "up", "down"))
+        for core, wanted in (
+            (a, q.T @ repeat(k)),
+            (b, repeat(v).T @ o.T),
+            (f, (gate * up).T @ down.T),
+        ):
+            np.testing.assert_allclose(core, wanted.numpy(), atol=1e-6)
 
 
 def test_shards_give_what_one_file_gives(saved, saved_shards):
-    assert same(canonical(saved), canonical(saved_shards))
+    assert same(cores(saved), cores(saved_shards))
 
 
 def test_tied_embeddings(tmp_path):
     model = build(tie_word_embeddings=True)
     model.save_pretrained(tmp_path)
     assert "lm_head.weight" not in load_file(tmp_path / "model.safetensors")
-    tied = canonical(tmp_path)
-    assert np.array_equal(tied.E, model.model.embed_tokens.weight[-64:].detach().numpy())
+    tied = cores(tmp_path)
+    rows = model.model.embed_tokens.weight[-64:].detach().double().numpy()
+    expected = rows / np.sqrt((rows**2).mean(axis=1, keepdims=True))
+    assert np.allclose(tied.X, expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("kind", [torch.float32, torch.float16, torch.bfloat16, torch.float64])
@@ -164,16 +151,21 @@ def test_only_what_is_proven_is_read(saved, monkeypatch):
     monkeypatch.setattr(
         SafetensorsFolder, "_slice", lambda self, name: Watched(plain(self, name), name, taken)
     )
-    canonical(saved)
+    cores(saved, "last-two")
     assert taken.pop(EMBEDDING) == 64 * HIDDEN  # 64 rows, not the vocabulary
     assert {layer_of(name) for name in taken} == set(PROVEN)
     assert not any("gate_proj" in name for name in taken)
     assert len(taken) == 2 * 8
+    taken.clear()
+    cores(saved)
+    assert taken.pop(EMBEDDING) == 64 * HIDDEN
+    assert {layer_of(name) for name in taken} == set(range(LAYERS))
+    assert len(taken) == LAYERS * 9
 
 
 def test_other_layers_may_hold_anything(folder):
     """NaN everywhere but in what is proven changes nothing; NaN there is refused."""
-    good = canonical(folder)
+    good = cores(folder, "last-two")
     path = folder / "model.safetensors"
     tensors = load_file(path)
     for name, values in tensors.items():
@@ -181,14 +173,15 @@ def test_other_layers_may_hold_anything(folder):
             values[...] = np.nan
     tensors[EMBEDDING][: VOCAB - 64] = np.nan
     save_file(tensors, path)
-    assert same(canonical(folder), good)
+    assert same(cores(folder, "last-two"), good)
+    refused("NaN", folder)
     tensors[EMBEDDING][VOCAB - 64, 5] = np.nan
     save_file(tensors, path)
-    refused("NaN", folder)
+    refused("NaN", folder, recipe="last-two")
 
 
 def test_other_shards_may_be_gone(sharded):
-    good = canonical(sharded)
+    good = cores(sharded, "last-two")
     where = json.loads((sharded / "model.safetensors.index.json").read_text())["weight_map"]
     needed = {
         shard
@@ -199,23 +192,23 @@ def test_other_shards_may_be_gone(sharded):
         if path.name not in needed:
             path.unlink()
     assert 0 < len(list(sharded.glob("*.safetensors"))) < len(set(where.values()))
-    assert same(canonical(sharded), good)
+    assert same(cores(sharded, "last-two"), good)
     one = sharded / where[f"model.layers.{PROVEN[0]}.mlp.down_proj.weight"]
     kept = one.read_bytes()
     one.unlink()
-    refused("shard .* is missing", sharded)
+    refused("shard .* is missing", sharded, recipe="last-two")
     one.write_bytes(kept)
-    assert same(canonical(sharded), good)
+    assert same(cores(sharded, "last-two"), good)
 
 
 def test_folder_without_the_parts_of_a_model(folder, tmp_path):
-    canonical(folder)
+    cores(folder)
     for name, message in (("config.json", "no config.json"), ("model.safetensors", "holds no")):
         kept = (folder / name).read_bytes()
         (folder / name).unlink()
         refused(message, folder)
         (folder / name).write_bytes(kept)
-    canonical(folder)
+    cores(folder)
 
 
 @pytest.mark.parametrize(
@@ -232,10 +225,10 @@ def test_a_file_that_is_no_model(folder):
 
 def test_the_embedded_family_opens_by_name(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    forms = [canonical(name) for name in EMBEDDED]
+    forms = [cores(name) for name in EMBEDDED]
     assert [f.facts["vocab_size"] for f in forms] == [4160] * 3
     assert not same(forms[0], forms[1])
-    assert same(forms[0], canonical("demo-base"))
+    assert same(forms[0], cores("demo-base"))
 
 
 def test_the_tokenizer_tells_special_ids_and_size(folder):
@@ -252,7 +245,7 @@ def test_the_tokenizer_tells_special_ids_and_size(folder):
     model = open_model(str(folder))
     assert model.special_ids() == {0, 101}
     assert model.tokenizer_size() == 102
-    form = canonical(folder)
+    form = cores(folder)
     assert form.token_ids.tolist() == [*range(37, 101)]
     tokenizer["model"] = {"type": "Unigram", "vocab": [[f"t{i}", -1.0] for i in range(120)]}
     (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
@@ -262,18 +255,18 @@ def test_the_tokenizer_tells_special_ids_and_size(folder):
 @pytest.mark.parametrize("odd", [{}, {"model": 3, "added_tokens": 4}, {"added_tokens": [1, {}]}])
 def test_tokenizers_of_unknown_make_tell_nothing(folder, odd):
     (folder / "tokenizer.json").write_text(json.dumps(odd))
-    assert canonical(folder).token_ids[-1] == VOCAB - 1
+    assert cores(folder).token_ids[-1] == VOCAB - 1
 
 
 @pytest.mark.parametrize("text", ["", "[1]", "{", "[" * 100_000])
 def test_tokenizers_that_are_no_json_objects(folder, text):
-    canonical(folder)
+    cores(folder)
     (folder / "tokenizer.json").write_text(text)
     refused("tokenizer.json", folder)
     (folder / "tokenizer.json").unlink()
-    canonical(folder)
+    cores(folder)
 
 
 def test_a_copy_elsewhere_is_the_same_model(saved, tmp_path):
     elsewhere = Path(shutil.copytree(saved, tmp_path / "a b ü"))
-    assert same(canonical(elsewhere), canonical(saved))
+    assert same(cores(elsewhere), cores(saved))

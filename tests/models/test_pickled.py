@@ -12,7 +12,7 @@ import torch
 
 from huref_zk.errors import InputError
 from huref_zk.models.load import open_model
-from tests.support.tiny_llama import LAYERS, build, canonical, edit_json, refused, same
+from tests.support.tiny_llama import LAYERS, build, cores, edit_json, refused, same
 
 NAME = "pytorch_model.bin"
 LAST_UP = f"model.layers.{LAYERS - 1}.mlp.up_proj.weight"
@@ -27,20 +27,20 @@ def pickled(folder, llama) -> Path:
 
 def test_refused_unless_asked_for(pickled, saved):
     refused("holds only pickled weights; --allow-pickle", pickled)
-    assert same(canonical(pickled, allow_pickle=True), canonical(saved))
+    assert same(cores(pickled, allow_pickle=True), cores(saved))
 
 
 def test_safetensors_are_preferred(saved, folder):
     """A pickle beside them is not even opened."""
     (folder / NAME).write_bytes(b"not a pickle")
-    assert same(canonical(folder, allow_pickle=True), canonical(saved))
+    assert same(cores(folder, allow_pickle=True), cores(saved))
 
 
 def test_parameters_that_want_gradients(pickled, llama, saved):
     parameters = dict(llama.named_parameters())
     assert parameters[LAST_UP].requires_grad
     torch.save(parameters, pickled / NAME)
-    assert same(canonical(pickled, allow_pickle=True), canonical(saved))
+    assert same(cores(pickled, allow_pickle=True), cores(saved))
 
 
 @pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16])
@@ -82,7 +82,7 @@ def test_a_hostile_pickle_is_not_executed(pickled, tmp_path, how):
         torch.load(pickled / NAME, weights_only=False)
     assert mark.exists()
     (pickled / NAME).write_bytes(good)
-    canonical(pickled, allow_pickle=True)
+    cores(pickled, allow_pickle=True)
 
 
 def save(change):
@@ -131,11 +131,11 @@ def cut(path: Path) -> None:
 )
 def test_malformed_pickles(pickled, damage, message):
     path = pickled / NAME
-    kept, good = path.read_bytes(), canonical(pickled, allow_pickle=True)
+    kept, good = path.read_bytes(), cores(pickled, allow_pickle=True)
     damage(path)
     refused(message, pickled, allow_pickle=True)
     path.write_bytes(kept)
-    assert same(canonical(pickled, allow_pickle=True), good)
+    assert same(cores(pickled, allow_pickle=True), good)
 
 
 def test_special_ids_come_from_the_tokenizer(pickled):
@@ -147,7 +147,7 @@ def test_special_ids_come_from_the_tokenizer(pickled):
 
 
 def test_the_config_is_checked_as_elsewhere(pickled):
-    canonical(pickled, allow_pickle=True)
+    cores(pickled, allow_pickle=True)
     edit_json(pickled / "config.json", model_type="mamba")
     with pytest.raises(InputError, match="not supported"):
-        canonical(pickled, allow_pickle=True)
+        cores(pickled, allow_pickle=True)

@@ -10,9 +10,10 @@ from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
 from huref_zk.comparison.tokens import own_tokens
 from huref_zk.models import load
+from huref_zk.models import model as readers
 from huref_zk.models.load import open_model
 from huref_zk.models.tokenizer import MAX_ID, by_merges, by_scores, parse_tokenizer
-from tests.support.tiny_llama import VOCAB, canonical
+from tests.support.tiny_llama import VOCAB, cores
 
 TEXT = "the model reads what it wrote and writes what it read about a model of models again " * 3
 
@@ -85,24 +86,25 @@ ABC = {text: i for i, text in enumerate(("abc", "b", "bc", "a", "c", "ab"))}
 @pytest.mark.parametrize(
     "merges, order",
     [
-        (["b c", "a b", "a bc"], "a b c bc ab abc"),
-        ([["b", "c"], ["a", "b"], ["a", "bc"]], "a b c bc ab abc"),
-        (["a b", "b c", "ab c"], "a b c ab bc abc"),
-        (["a b", ["b", "c"]], "a abc b c ab bc"),  # a token of no merge is alphabet
-        (["ab c", "b c", "a bc", "a b", "a b"], "a b c abc bc ab"),  # the first merge counts
-        (["a b", "#version: 0.2", "x y", "a b c", "ab", "", " ", "a  b"], "a abc b bc c ab"),
-        (["a b", 3, None, [], ["b"], ["b", 3], [["b"], "c"], {}, "b c"], "a abc b c ab bc"),
-        (["a b", ["b", "c", "c"], ["x" * (1 << 20)] * 2, " " * (1 << 20)], "a abc b bc c ab"),
-        (["x y"] * 200_000 + ["b c"], "a ab abc b c bc"),
+        (["b c", "a b", "a bc"], "a b c | bc ab abc"),
+        ([["b", "c"], ["a", "b"], ["a", "bc"]], "a b c | bc ab abc"),
+        (["a b", "b c", "ab c"], "a b c | ab bc abc"),
+        (["a b", ["b", "c"]], "a abc b c | ab bc"),  # a token of no merge is alphabet
+        (["ab c", "b c", "a bc", "a b", "a b"], "a b c | abc bc ab"),  # the first merge counts
+        (["a b", "#version: 0.2", "x y", "a b c", "ab", "", " ", "a  b"], "a abc b bc c | ab"),
+        (["a b", 3, None, [], ["b"], ["b", 3], [["b"], "c"], {}, "b c"], "a abc b c | ab bc"),
+        (["a b", ["b", "c", "c"], ["x" * (1 << 20)] * 2, " " * (1 << 20)], "a abc b bc c | ab"),
+        (["x y"] * 200_000 + ["b c"], "a ab abc b c | bc"),
     ],
 )
 def test_merges(merges, order):
-    assert by_merges(ABC, merges) == tuple(ABC[text] for text in order.split())
+    given, learnt = (part.split() for part in order.split("|"))
+    assert by_merges(ABC, merges) == (tuple(ABC[text] for text in given + learnt), len(given))
 
 
 @pytest.mark.parametrize("merges", [None, [], {}, "a b", 3, ["x y"], [3], {"a b": 1}])
 def test_merges_that_make_no_token_tell_nothing(merges):
-    assert by_merges(ABC, merges) is None
+    assert by_merges(ABC, merges) == (None, 0)
 
 
 def test_right_halves_lose_the_continuing_prefix():
@@ -114,19 +116,19 @@ def test_right_halves_lose_the_continuing_prefix():
 
 
 def test_a_second_text_of_an_id_hides_no_rare_token():
-    assert by_merges({"!": 2, "a": 0, "b": 1, "ab": 2}, ["a b"]) == (0, 1, 2)
+    assert by_merges({"!": 2, "a": 0, "b": 1, "ab": 2}, ["a b"]) == ((0, 1, 2), 2)
 
 
 def test_scores():
     vocab = {"a": 3, "b": 2, "c": 1, "d": 0}
-    assert by_scores(vocab, [-1.0, -2, -3.0, -4.0]) == (0, 1, 2, 3)
-    assert by_scores(vocab, [-4, -2.0, -2.0, -1.0]) == (3, 2, 1, 0)  # b and c by text
+    assert by_scores(vocab, [-1.0, -2, -3.0, -4.0])[0] == (0, 1, 2, 3)
+    assert by_scores(vocab, [-4, -2.0, -2.0, -1.0])[0] == (3, 2, 1, 0)  # b and c by text
     odd = [float("nan"), float("inf"), "x", True, None, 10**400]
     for score in odd:
-        assert by_scores(vocab, [-1.0, -2.0, score, -4.0]) == (2, 0, 1, 3)
-    assert by_scores(vocab, [-1.0, -2.0]) == (3, 2, 0, 1)  # too few
+        assert by_scores(vocab, [-1.0, -2.0, score, -4.0])[0] == (2, 0, 1, 3)
+    assert by_scores(vocab, [-1.0, -2.0])[0] == (3, 2, 0, 1)  # too few
     for scores in ([-1.0] * 4, odd[:4], []):
-        assert by_scores(vocab, scores) is None
+        assert by_scores(vocab, scores) == (None, 0)
 
 
 def test_what_else_a_tokenizer_may_hold():
@@ -158,17 +160,17 @@ def write(folder, data: dict) -> None:
 def test_the_rarest_tokens_are_the_last_learnt(folder):
     ids = np.random.default_rng(1).permutation(VOCAB).tolist()
     write(folder, chain(ids))
-    form = canonical(folder)
+    form = cores(folder, "official")
     assert form.token_ids.tolist() == ids[-64:]
     assert np.array_equal(
-        form.E, open_model(str(folder)).tensor("model.embed_tokens.weight")[ids][-64:]
+        form.X, open_model(str(folder)).tensor("model.embed_tokens.weight")[ids][-64:]
     )
 
 
 def test_ids_beyond_the_embedding_are_left_out(folder):
     ids = [*range(VOCAB - 40, VOCAB + 40), *range(40)]
     write(folder, chain(ids))
-    assert canonical(folder).token_ids.tolist() == [i for i in ids if i < VOCAB][-64:]
+    assert cores(folder).token_ids.tolist() == [i for i in ids if i < VOCAB][-64:]
 
 
 @pytest.mark.parametrize(
@@ -178,17 +180,17 @@ def test_ids_beyond_the_embedding_are_left_out(folder):
 def test_without_an_order_ids_are_taken(folder, change):
     data = chain(np.random.default_rng(1).permutation(VOCAB).tolist())
     write(folder, data)
-    assert canonical(folder).token_ids.tolist() != [*range(VOCAB - 64, VOCAB)]
+    assert cores(folder).token_ids.tolist() != [*range(VOCAB - 64, VOCAB)]
     data["model"].update(change)
     write(folder, data)
-    assert canonical(folder).token_ids.tolist() == [*range(VOCAB - 64, VOCAB)]
+    assert cores(folder).token_ids.tolist() == [*range(VOCAB - 64, VOCAB)]
 
 
 def test_the_file_is_read_once(folder, monkeypatch):
     write(folder, chain([*range(VOCAB)]))
-    read, plain = [], load.model.read_bounded
+    read, plain = [], readers.read_bounded
     monkeypatch.setattr(
-        load.model, "read_bounded", lambda path, limit: read.append(path.name) or plain(path, limit)
+        readers, "read_bounded", lambda path, limit: read.append(path.name) or plain(path, limit)
     )
     model = open_model(str(folder))
     assert own_tokens(model, VOCAB, 64).texts[-1] == "x" * VOCAB
@@ -198,5 +200,7 @@ def test_the_file_is_read_once(folder, monkeypatch):
 
 @pytest.mark.parametrize("name", load.EMBEDDED)
 def test_the_embedded_models_are_numbered_as_they_learnt(name):
-    """So that their fingerprints are the same by rank as by id."""
-    assert open_model(name).token_order() == tuple(range(2, 4160))
+    """So that their fingerprints are the same by rank as by id. Bytes are what they were given."""
+    model = open_model(name)
+    assert model.token_order() == tuple(range(2, 4160))
+    assert model.alphabet() == 256

@@ -1,11 +1,15 @@
-"""Random models held in memory, and their invariant maps in double precision."""
+"""Random models held in memory, and invariant maps of single layers in double precision."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 
 from huref_zk.errors import InputError
-from huref_zk.invariants.canonical import Canonical, canonicalise
+from huref_zk.invariants.canonical import embed, layer_pair
+from huref_zk.models.families import family_for
+from huref_zk.models.layers import dimensions
 from huref_zk.models.model import Model
 
 VOCAB, HIDDEN, HEADS, KV_HEADS, HEAD_DIM, FFN, LAYERS = 160, 32, 4, 2, 8, 48, 4
@@ -90,21 +94,45 @@ def llama(seed: int = 0, *, special=(), size=None, **config) -> MemoryModel:
     return MemoryModel(c, llama_tensors(seed, c), special, size)
 
 
-def form(model: Model, tokens: int = 64, **options) -> Canonical:
-    return canonicalise(model, tokens=tokens, **options)
+@dataclass(frozen=True)
+class Form:
+    """The canonical form of a model's last two layers: E (K, d), U and V a layer, widths of terms,
+    the last ``tokens`` ids."""
+
+    E: np.ndarray
+    U: tuple[np.ndarray, ...]
+    V: tuple[np.ndarray, ...]
+    widths: tuple[tuple[int, int, int], ...]
+    token_ids: np.ndarray
 
 
-def maps(canonical: Canonical) -> np.ndarray:
+def form(model: Model, tokens: int = 64, family=None, ids=None) -> Form:
+    family = family or family_for(model)
+    dims = dimensions(model, family)
+    ids = np.arange(dims.vocab - tokens, dims.vocab) if ids is None else np.asarray(ids)
+    pairs = [layer_pair(model, family, dims, i) for i in (dims.layers - 2, dims.layers - 1)]
+    Us, Vs, widths = zip(*pairs, strict=True)
+    return Form(embed(model, family, ids), Us, Vs, widths, ids)
+
+
+def maps(found: Form) -> np.ndarray:
     """The invariant maps in full, float64 (6, K, K): layer by layer, terms a, b, f."""
-    E = canonical.E.astype(np.float64)
+    E = found.E.astype(np.float64)
     out = []
-    for U, V in zip(canonical.U, canonical.V, strict=True):
+    for U, V, widths in zip(found.U, found.V, found.widths, strict=True):
         left, right = E @ U.astype(np.float64), E @ V.astype(np.float64)
         stop = 0
-        for width in canonical.widths:
+        for width in widths:
             term = slice(stop, stop := stop + width)
             out.append(left[:, term] @ right[:, term].T)
     return np.array(out)
+
+
+def core_maps(cores) -> np.ndarray:
+    """Maps Xc C Xc^T of all the cores, double-centred, float64 (n, K, K)."""
+    X = cores.X.astype(np.float64)
+    X -= X.mean(axis=0)
+    return np.array([X @ C.astype(np.float64) @ X.T for set_ in cores.sets for C in set_])
 
 
 def distance(x: np.ndarray, y: np.ndarray) -> np.ndarray:

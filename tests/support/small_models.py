@@ -10,7 +10,8 @@ import numpy as np
 
 from huref_zk.attacks import Checkpoint, read_checkpoint
 from huref_zk.attacks.checkpoint import EMBEDDING, HEAD
-from huref_zk.invariants.canonical import canonicalise
+from huref_zk.invariants.recipes import compute_cores
+from huref_zk.invariants.sketch import exact_ics_of
 
 WORDS = "the model reads what it wrote and writes what it read about a model of models again"
 ROWS = 232
@@ -112,32 +113,14 @@ def new_ids(before: Checkpoint, after: Checkpoint) -> np.ndarray:
     return out
 
 
-def likeness(before: Checkpoint, after: Checkpoint, count: int = 512) -> np.ndarray:
-    """ICS over all K tokens of the canonical form's maps, double-centred: float64 (6,)."""
-    ids = canonicalise(before.model(), tokens=count).token_ids
-    forms = [
-        canonicalise(model.model(), token_ids=tokens, tokens=count)
-        for model, tokens in ((before, ids), (after, new_ids(before, after)[ids]))
-    ]
-    x, y = (_centred(form) for form in forms)
-    return np.einsum("nab,nab->n", x, y) / np.sqrt(
-        np.einsum("nab,nab->n", x, x) * np.einsum("nab,nab->n", y, y)
-    )
-
-
-def _centred(form) -> np.ndarray:
-    out = []
-    for U, V in zip(form.U, form.V, strict=True):
-        left, right = form.E.astype(np.float64) @ U, form.E.astype(np.float64) @ V
-        stops = np.cumsum(form.widths)
-        for start, stop in zip(stops - form.widths, stops, strict=True):
-            out.append(left[:, start:stop] @ right[:, start:stop].T)
-    maps = np.array(out)
-    return (
-        maps
-        - maps.mean(axis=1, keepdims=True)
-        - maps.mean(axis=2, keepdims=True)
-        + maps.mean(axis=(1, 2), keepdims=True)
+def likeness(
+    before: Checkpoint, after: Checkpoint, count: int = 512, recipe: str = "whole"
+) -> np.ndarray:
+    """Exact ICS of a recipe's cores over the same tokens, one a term of each set."""
+    x = compute_cores(before.model(), recipe=recipe, tokens=count)
+    ids = new_ids(before, after)[x.token_ids]
+    return exact_ics_of(
+        x, compute_cores(after.model(), recipe=recipe, tokens=count, token_ids=ids.tolist())
     )
 
 

@@ -11,7 +11,7 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from huref_zk.errors import InputError
-from huref_zk.invariants.canonical import Canonical, canonicalise
+from huref_zk.invariants.recipes import Cores, compute_cores
 from huref_zk.models.load import open_model
 
 VOCAB, HIDDEN, HEADS, KV_HEADS, HEAD_DIM, FFN, LAYERS = 128, 64, 4, 2, 16, 96, 4
@@ -41,24 +41,25 @@ def build(seed: int = 0, **changes) -> LlamaForCausalLM:
     return model
 
 
-def canonical(ref: str | Path, **options) -> Canonical:
-    """The canonical form of the model at ``ref``, with 64 tokens."""
-    return canonicalise(open_model(str(ref), **options), tokens=64)
+def cores(ref: str | Path, recipe: str = "whole", **options) -> Cores:
+    """The cores of the model at ``ref``, with its 64 rarest tokens."""
+    model = open_model(str(ref), **options)
+    return compute_cores(model, recipe=recipe, tokens=64, token_choice="rare")
 
 
-def same(one: Canonical, other: Canonical) -> bool:
-    """Whether two forms hold the same numbers."""
-    matrices = ((one.E, *one.U, *one.V), (other.E, *other.U, *other.V))
+def same(one: Cores, other: Cores) -> bool:
+    """Whether two models' cores hold the same numbers."""
+    matrices = ((one.X, *one.sets), (other.X, *other.sets))
     return one.layer_ids == other.layer_ids and all(
         np.array_equal(x, y) for x, y in zip(*matrices, strict=True)
     )
 
 
 def refused(message: str, ref: str | Path, **options) -> None:
-    """Opening and canonicalising ``ref`` ends in one InputError of one line that says
+    """Opening ``ref`` and computing its cores ends in one InputError of one line that says
     ``message`` (a regular expression)."""
     with pytest.raises(InputError, match=message) as caught:
-        canonical(ref, **options)
+        cores(ref, **options)
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 500
 
