@@ -6,57 +6,62 @@ import random
 
 import pytest
 
+from huref_zk.circuit.halo2 import POINT_BYTES
 from huref_zk.errors import StepFailed
-from huref_zk.proofs.picture.file import SECTIONS
+from huref_zk.files.formats import BUNDLE
 from tests.support import tampering
-from tests.support.tampering import OPENING, accepted
+from tests.support.tampering import OPENING, accepted, sections_of
 
 WORD = 8
-SAMPLE = {"header": 24, "opening": 24, "proof": 10, "commitment": 60, "projection": 40, "v": 40}
-"""Words of the light half, by region; the heavy half takes all."""
+SAMPLE = {"header": 16, "opening": 12, "proof": 6, "commitment": 12, "projection": 16, "v": 12}
+"""Words of the light half, by region, of those that have more; the heavy half takes all."""
 
 
-def regions(chain) -> dict[str, range]:
-    """Byte ranges of the bundle file: header, sections, and the proof's row commitments."""
+def regions(chain) -> dict[str, list[int]]:
+    """Places of the bundle file's bytes by region: header, the frame's lengths of the sections, the
+    sections, and of the proof what it opens with: row commitments, then the maps'."""
     data = chain.bundle_file.read_bytes()
     place = 12 + int.from_bytes(data[8:12], "big")
-    found = {"header": range(0, place)}
-    for name in SECTIONS:
-        length = chain.bundle.header[f"{name}_bytes"]
-        found[name] = range(place, place + length)
-        place += length
-    assert place == len(data)
+    found = {"header": list(range(place)), "lengths": []}
+    for name, section in sections_of(chain.bundle).items():
+        found["lengths"] += range(place, place + 8)
+        place += 8
+        found[name] = list(range(place, place + len(section)))
+        place += len(section)
+    assert place == len(data) and list(found)[2:] == list(BUNDLE.sections)
     proof = found["proof"]
-    found["opening"] = range(proof.start, proof.start + OPENING)
-    found["proof"] = range(proof.start + OPENING, proof.stop)
+    found["opening"] = proof[: OPENING - POINT_BYTES]
+    found["maps"] = proof[OPENING - POINT_BYTES : OPENING]
+    found["proof"] = proof[OPENING:]
     return found
 
 
-def flipped(data: bytes, place: int) -> bytes:
-    """``data`` with the word at ``place`` xored with a number that is not zero."""
-    length = len(data[place : place + WORD])
-    change = random.Random(place).randrange(1, 256**length).to_bytes(length, "big")
-    word = bytes(a ^ b for a, b in zip(data[place : place + WORD], change, strict=True))
-    assert word != data[place : place + WORD]
-    return data[:place] + word + data[place + WORD :]
+def flipped(data: bytes, place: int, stop: int) -> bytes:
+    """``data``, the word at ``place``, cut at ``stop``, xored with a number that is not zero."""
+    word = data[place : min(place + WORD, stop)]
+    change = random.Random(place).randrange(1, 256 ** len(word)).to_bytes(len(word), "big")
+    other = bytes(a ^ b for a, b in zip(word, change, strict=True))
+    assert other != word
+    return data[:place] + other + data[place + len(word) :]
 
 
-def chosen(region: str, where: range, everything: bool) -> list[int]:
+def chosen(region: str, where: list[int], everything: bool) -> list[int]:
     """Starts of the words to change: all, or a fixed sample that holds the first and the last."""
-    places = list(where)[::WORD]
-    if everything or len(places) <= SAMPLE[region]:
+    places = where[::WORD]
+    wanted = SAMPLE.get(region, len(places))
+    if everything or len(places) <= wanted:
         return places
-    inner = random.Random(region).sample(places[1:-1], SAMPLE[region] - 2)
+    inner = random.Random(region).sample(places[1:-1], wanted - 2)
     return [places[0], *sorted(inner), places[-1]]
 
 
 def steps_that_refuse(chain, region: str, everything: bool) -> set[int]:
-    data = chain.bundle_file.read_bytes()
+    data, where = chain.bundle_file.read_bytes(), regions(chain)[region]
     accepted(chain)
     seen = set()
-    for place in chosen(region, regions(chain)[region], everything):
+    for place in chosen(region, where, everything):
         try:
-            tampering.judge(chain, flipped(data, place))
+            tampering.judge(chain, flipped(data, place, where[-1] + 1))
         except StepFailed as error:
             assert "\n" not in str(error)
             seen.add(error.step)
@@ -69,10 +74,12 @@ def steps_that_refuse(chain, region: str, everything: bool) -> set[int]:
 # What can refuse a word: its own parser or the root, else the equations that hash it all.
 STEPS = {
     "header": {0, 1, 2, 3, 4},
+    "lengths": {0},
     "commitment": {0, 1},
     "projection": {0, 4},
-    "v": {0, 4},
+    "v": {4},
     "opening": {0, 4},
+    "maps": {5},
     "proof": {5},
 }
 
