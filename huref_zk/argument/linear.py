@@ -31,6 +31,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -38,13 +39,15 @@ from huref_zk.argument.batching import Equation, combine_rows, dot, first_false
 from huref_zk.argument.batching import combine as combine_small
 from huref_zk.argument.masks import mask
 from huref_zk.argument.transcript import Transcript
-from huref_zk.commitment.commit import Owner
 from huref_zk.commitment.descriptor import Descriptor
 from huref_zk.commitment.file import Commitment
 from huref_zk.curve import bn254
 from huref_zk.curve.bn254 import Point, R
 from huref_zk.errors import InputError
 from huref_zk.srs.file import Srs
+
+if TYPE_CHECKING:
+    from huref_zk.commitment.commit import Owner
 
 
 @dataclass(frozen=True)

@@ -28,13 +28,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import compress
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from huref_zk.argument.batching import Equation, combine, first_false
 from huref_zk.argument.masks import mask
 from huref_zk.argument.transcript import Transcript
-from huref_zk.commitment.commit import Owner
 from huref_zk.commitment.descriptor import Descriptor, block_length, core_columns
 from huref_zk.commitment.file import Commitment
 from huref_zk.commitment.salts import SALTS
@@ -43,6 +43,9 @@ from huref_zk.curve.bn254 import Point, R
 from huref_zk.errors import InputError
 from huref_zk.invariants.sketch import GROUP, LEFT, RIGHT, signs
 from huref_zk.srs.file import Srs
+
+if TYPE_CHECKING:
+    from huref_zk.commitment.commit import Owner
 
 GROUPS = LEFT // GROUP
 Rows = list[list[int]]

@@ -11,10 +11,12 @@ a recipe that has one, of the s-th set of a recipe that has two.
 from __future__ import annotations
 
 import hashlib
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from huref_zk.invariants.recipes import Cores
+if TYPE_CHECKING:
+    from huref_zk.invariants.recipes import Cores
 
 PUBLIC_SEED = hashlib.sha256(b"huref_zk public sketch seed 1").digest()
 SIDES = ("L", "R")

@@ -17,7 +17,6 @@ import numpy as np
 from huref_zk.errors import EnvironmentLacks, InputError
 from huref_zk.render import architecture as arch
 from huref_zk.render.config import EMBEDDED_CONFIG, HUREF_CONFIG, RenderConfig
-from huref_zk.render.nvidia import read_nvidia_pickle
 from huref_zk.render.tensors_file import read_safetensors
 
 EMBEDDED_PATH = Path(__file__).resolve().parent.parent / "data" / "generator.safetensors"
@@ -75,6 +74,10 @@ def load_generator(path: str | Path | None = None) -> Generator:
     if file.suffix == ".safetensors":
         return _from_safetensors(file)
     if file.suffix == ".pkl":
+        from huref_zk.render.nvidia import (
+            read_nvidia_pickle,  # a verifier's own generator needs none
+        )
+
         read = read_nvidia_pickle(file)
         return build_generator(
             read.params, conv_clamp=read.conv_clamp, lr_multiplier=read.lr_multiplier
