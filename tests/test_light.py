@@ -168,7 +168,7 @@ def test_the_hook_blocks(blocked, name):
     assert python("-c", "import numpy, click", **blocked).returncode == 0
 
 
-def test_owners_do_import_them(chain, blocked):
+def test_owners_do_import_them(blocked):
     """The control of the whole: what `prove` needs is missing under the hook."""
     done = python("-c", "import huref_zk.circuit.writer", **blocked)
     assert done.returncode == 1 and "blocked: onnx" in done.stderr
