@@ -179,7 +179,7 @@ def test_the_plain_formulas(name):
 @pytest.mark.parametrize("name", ["gpt2", "gpt_neo", "opt"])
 def test_positions_are_part_of_what_a_token_is(name):
     """Constants moved between token and position embeddings change nothing in the model."""
-    case, model, memory, family, _ = opened(name)
+    _, _, memory, family, _ = opened(name)
     X, _ = token_rows(memory, family, IDS)
     moved = {key: w.copy() for key, w in memory.tensors.items()}
     c = np.random.default_rng(3).normal(size=X.shape[1])
