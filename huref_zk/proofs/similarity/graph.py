@@ -18,16 +18,16 @@ every entry of such a one: the second model's mask has the other sign.
 
 from __future__ import annotations
 
-from huref_zk.circuit.encoder import MAPS, P
 from huref_zk.circuit.graph import checked_maps, weights_of
 from huref_zk.circuit.shape import TERMS
 from huref_zk.circuit.writer import GraphWriter
+from huref_zk.invariants.encoder import MAPS, P
 from huref_zk.invariants.sketch import LEFT, RIGHT
 from huref_zk.proofs.similarity.shape import (
     CONDITIONS,
     FRACTION_BITS,
     MAX_ENERGY,
-    MIN_ENERGY,
+    MIN_NORM,
     MODELS,
     PairShape,
     map_shift,
@@ -49,36 +49,43 @@ def build_graph(pair: PairShape) -> bytes:
     energies = [
         g.einsum("cj,cj->c", [m, m], f"{name}_energy") for name, m in zip(MODELS, maps, strict=True)
     ]
-    total = cosines(g, g.einsum("cj,cj->c", maps, "dot"), energies)
-    held = conditions(g, total, energies)
+    norms = [
+        g.node("Sqrt", [energy], f"{name}_norm")
+        for name, energy in zip(MODELS, energies, strict=True)
+    ]
+    total = cosines(g, g.einsum("cj,cj->c", maps, "dot"), norms)
+    held = conditions(g, total, energies, norms)
     g.node("Concat", [held, *gaps], "out", axis=1)
     return g.serialise("huref_zk similarity", pair.inputs, ("out", 1 + 2 * TERMS))
 
 
-def cosines(g: GraphWriter, dot: str, energies: list[str]) -> str:
+def cosines(g: GraphWriter, dot: str, norms: list[str]) -> str:
     """The sum of the maps' cosines: (1, 1)."""
     cosine = dot
-    for name, energy in zip(MODELS, energies, strict=True):
-        inverse = g.node(
-            "Reciprocal", [g.node("Sqrt", [energy], f"{name}_norm")], f"{name}_inverse"
-        )
+    for name, norm in zip(MODELS, norms, strict=True):
+        inverse = g.node("Reciprocal", [norm], f"{name}_inverse")
         cosine = g.node("Mul", [cosine, inverse], f"{name}_divided")
     row = g.reshape(cosine, [1, MAPS], "cosines")
     return g.node("ReduceSum", [row, g.whole("cosine_axis", [1])], "total", keepdims=1)
 
 
-def conditions(g: GraphWriter, total: str, energies: list[str]) -> str:
-    """How many of the CONDITIONS hold: (1, 1)."""
+def conditions(g: GraphWriter, total: str, energies: list[str], norms: list[str]) -> str:
+    """How many of the CONDITIONS hold: (1, 1).
+
+    The lower end is asked of the norms, not of their squares: ezkl takes either root for the root,
+    and with a norm of the other sign a cosine would change its own.
+    """
     limits = g.divide(g.part("public", WEIGHTS, WEIGHTS + 2, "limits"), FRACTION_BITS, "near")
     signed = g.node(
         "Mul", [total, g.real("signs", [[1, -1]])], "signed"
     )  # total - low, high - total
     margins = g.reshape(g.node("Add", [limits, signed], "margins_row"), [2], "margins")
     energy = g.node("Concat", energies, "energies", axis=0)
+    norm = g.node("Concat", norms, "norms", axis=0)
     unit = 2.0**-FRACTION_BITS
     held = [
         g.condition("GreaterOrEqual", margins, 0, "within"),
-        g.condition("GreaterOrEqual", energy, MIN_ENERGY * unit, "large_enough"),
+        g.condition("GreaterOrEqual", norm, MIN_NORM * unit, "large_enough"),
         g.condition("LessOrEqual", energy, MAX_ENERGY * unit, "small_enough"),
     ]
     row = g.reshape(g.node("Concat", held, "all_held", axis=0), [1, CONDITIONS], "held_row")

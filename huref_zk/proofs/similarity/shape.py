@@ -7,9 +7,9 @@ import json
 import math
 from dataclasses import asdict, dataclass
 
-from huref_zk.circuit.encoder import MAPS
 from huref_zk.circuit.shape import COLUMNS, EZKL_VERSION, Shape, shape_for
 from huref_zk.commitment.salts import E_SALTS, SALTS
+from huref_zk.invariants.encoder import MAPS
 from huref_zk.invariants.sketch import LEFT, RIGHT
 
 FRACTION_BITS = 24
@@ -18,6 +18,8 @@ ENERGY_BITS = 28
 """Squared norm of a map whose entries have rms 2^(shift + 5), in units of 2^-FRACTION_BITS."""
 MIN_ENERGY, MAX_ENERGY = 1 << 22, 1 << 32
 """Between which a squared norm must lie, in the same units: a norm 2^-3 to 2^2 times that."""
+MIN_NORM = math.isqrt(MIN_ENERGY << FRACTION_BITS)
+"""The norm, positive, of the least squared norm: those of lesser ones round to less."""
 CELL_BITS = 16
 """A similarity is named by its cell, the nearest multiple of 2^-16."""
 CELL = MAPS << (FRACTION_BITS - CELL_BITS)
@@ -79,7 +81,7 @@ class PairShape:
     def digest(self) -> str:
         """SHA-256, hex, of everything that fixes the circuit."""
         body = {
-            "circuit": "huref-zk similarity circuit 2",
+            "circuit": "huref-zk similarity circuit 3",
             "ezkl": EZKL_VERSION,
             "rows": [LEFT, RIGHT],
             "salts": [SALTS, E_SALTS],
