@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
     from huref_zk.commitment.file import Commitment
     from huref_zk.comparison.comparison import Comparison
-    from huref_zk.invariants.prepare import Prepared
     from huref_zk.proofs.kernel import Policy, Report, Setup, Step
+    from huref_zk.proofs.prepare import Prepared
 
 PathLike = str | Path
 Progress = Callable[[str, int, int], None]
@@ -75,7 +75,7 @@ def prepare(model: PathLike, *, progress: Progress | None = None, **options: Any
     file, or a hub id with ``revision``. options: recipe, layers, tokens (a file of ids), count,
     token_choice, revision, allow_pickle, map_file; see invariants.prepare.prepare.
     """
-    from huref_zk.invariants.prepare import prepare as prepare_model
+    from huref_zk.proofs.prepare import prepare as prepare_model
 
     return prepare_model(
         str(model), progress=_part(progress, "reading the model"), **_plain(options)
@@ -95,8 +95,8 @@ def fingerprint(
     seed: 32 bytes, default the public one; generator: a StyleGAN2 file, default the embedded one;
     options: as of ``prepare``.
     """
-    from huref_zk.invariants.prepare import fingerprint_vector
     from huref_zk.invariants.sketch import PUBLIC_SEED
+    from huref_zk.proofs.prepare import fingerprint_vector
     from huref_zk.render import load_generator, render
 
     drawing = load_generator(generator)
@@ -136,7 +136,7 @@ def commit(
     is there. keys: folder with the SRS, default the program's own; options: as of ``prepare``.
     InputError when ``out`` holds a finished or another commitment.
     """
-    from huref_zk.commitment.folder import Request, commit_to_folder
+    from huref_zk.proofs.folder import Request, commit_to_folder
 
     chosen = _plain(options)
     reading = {name: chosen.pop(name) for name in _READING if name in chosen}

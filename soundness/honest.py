@@ -24,16 +24,16 @@ from pathlib import Path
 import numpy as np
 
 from huref_zk.circuit import keys
-from huref_zk.circuit.encoder import load_encoder, norms
 from huref_zk.errors import HurefError
 from huref_zk.files.writing import write_atomically
-from huref_zk.invariants.prepare import prepare
+from huref_zk.invariants.encoder import load_encoder, norms
 from huref_zk.invariants.quantise import Quantised, integer_maps, projected
 from huref_zk.invariants.sketch import PUBLIC_SEED, group_rows
 from huref_zk.proofs.kernel import Policy, Setup
 from huref_zk.proofs.picture.file import write_bundle
 from huref_zk.proofs.picture.prove import prove
 from huref_zk.proofs.picture.verify import verify_file
+from huref_zk.proofs.prepare import prepare
 from huref_zk.render import Generator, load_generator
 from huref_zk.render.image import write_png
 from huref_zk.render.tensors_file import write_safetensors

@@ -20,9 +20,9 @@ import onnx
 from onnx import helper, numpy_helper
 
 from huref_zk.circuit import graph, keys
-from huref_zk.circuit.encoder import Encoder, P, load_encoder
 from huref_zk.circuit.shape import LAYERS, TERMS, Shape
 from huref_zk.curve.bn254 import R
+from huref_zk.invariants.encoder import Encoder, P, load_encoder
 from huref_zk.native import ezkl as runner
 from huref_zk.srs.file import Srs
 

@@ -10,13 +10,13 @@ import pytest
 from safetensors.numpy import load_file
 
 from huref_zk.circuit import keys
-from huref_zk.invariants.prepare import fingerprint_vector, prepare, sketch_of
 from huref_zk.invariants.sketch import PUBLIC_SEED, ics
 from huref_zk.models.load import EMBEDDED
 from huref_zk.proofs.kernel import Policy, Setup
 from huref_zk.proofs.picture.file import serialise_bundle
 from huref_zk.proofs.picture.prove import prove
 from huref_zk.proofs.picture.verify import verify_bytes
+from huref_zk.proofs.prepare import fingerprint_vector, prepare, sketch_of
 from huref_zk.render import load_generator, render
 from huref_zk.render.metrics import ms_ssim, thumbnail, thumbnail_difference
 from huref_zk.srs.trust import find_srs

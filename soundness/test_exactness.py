@@ -16,9 +16,9 @@ import pytest
 from onnx import helper, numpy_helper
 
 from huref_zk.circuit import graph, keys
-from huref_zk.circuit.encoder import MAPS, P, encode_exact, load_encoder
 from huref_zk.circuit.shape import SALTS, Shape
 from huref_zk.curve.bn254 import R
+from huref_zk.invariants.encoder import MAPS, P, encode_exact, load_encoder
 from huref_zk.invariants.quantise import FILTER_BITS, I128_BITS
 from huref_zk.native import ezkl as runner
 from soundness.mutants import NONE, evaluate, witness_output

@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 
 from huref_zk.circuit import halo2
-from huref_zk.circuit.encoder import CONDITIONS
 from huref_zk.circuit.halo2 import POINT_BYTES
 from huref_zk.errors import HurefError
+from huref_zk.invariants.encoder import CONDITIONS
 from huref_zk.invariants.sketch import GROUP, LEFT, PUBLIC_SEED, RIGHT
 from huref_zk.proofs.kernel import Policy
 from huref_zk.render import render

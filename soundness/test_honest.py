@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from huref_zk.circuit.encoder import load_encoder, norms
 from huref_zk.errors import StepFailed
+from huref_zk.invariants.encoder import load_encoder, norms
 from huref_zk.invariants.quantise import integer_maps
 from huref_zk.proofs.kernel import STEPS
 from soundness import honest

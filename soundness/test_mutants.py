@@ -7,12 +7,12 @@ import shutil
 from dataclasses import asdict, replace
 
 import pytest
-
 from huref_zk.argument.projection_prover import prove_projection
+
 from huref_zk.argument.transcript import Transcript
-from huref_zk.circuit.encoder import P, load_encoder
 from huref_zk.circuit.graph import build_graph
 from huref_zk.commitment.salts import SALTS
+from huref_zk.invariants.encoder import P, load_encoder
 from huref_zk.invariants.sketch import PUBLIC_SEED
 from huref_zk.native import ezkl as runner
 from huref_zk.proofs.picture.prove import prove_circuit

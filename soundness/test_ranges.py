@@ -13,12 +13,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from huref_zk.circuit.encoder import CONDITIONS, load_encoder, norms
 from huref_zk.errors import InputError
-from huref_zk.invariants.prepare import fingerprint_vector
+from huref_zk.invariants.encoder import CONDITIONS, load_encoder, norms
 from huref_zk.invariants.quantise import integer_maps
 from huref_zk.invariants.sketch import PUBLIC_SEED
 from huref_zk.proofs.picture.prove import prove
+from huref_zk.proofs.prepare import fingerprint_vector
 from huref_zk.render import render
 from huref_zk.render.image import write_png
 from soundness.cheats.halo2 import fault, maps_of, outputs_of, proven, rows_under

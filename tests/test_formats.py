@@ -283,7 +283,7 @@ from pathlib import Path
 from huref_zk.cli.image import read_vector
 from huref_zk.files.container import parse_canonical_json
 from huref_zk.errors import InputError
-from huref_zk.invariants.prepare import read_token_file
+from huref_zk.proofs.prepare import read_token_file
 from huref_zk.models.model import read_json
 from huref_zk.render.tensors_file import read_safetensors
 sys.setrecursionlimit(100_000)

@@ -16,11 +16,11 @@ ORDER = (
     ("srs", "render"),
     ("models",),
     ("invariants", "attacks"),
-    ("commitment", "comparison"),
+    ("commitment",),
     ("argument",),
     ("circuit",),
     ("proofs",),
-    ("evm",),
+    ("evm", "comparison"),
     ("api", "cli", "__main__", "__init__"),
 )
 LEVEL = {room: level for level, rooms in enumerate(ORDER) for room in rooms}

@@ -17,7 +17,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from huref_zk.circuit.encoder import (
+from huref_zk.circuit.shape import MAP_ENTRIES, TERMS, Shape
+from huref_zk.circuit.writer import GraphWriter
+from huref_zk.invariants.encoder import (
     FILTERS,
     GUESS_BITS,
     INVERSE_BITS,
@@ -28,8 +30,6 @@ from huref_zk.circuit.encoder import (
     Encoder,
     P,
 )
-from huref_zk.circuit.shape import MAP_ENTRIES, TERMS, Shape
-from huref_zk.circuit.writer import GraphWriter
 from huref_zk.invariants.sketch import GROUPS, LEFT, RIGHT
 
 OUTPUTS = V_LENGTH + 1 + TERMS

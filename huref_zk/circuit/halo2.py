@@ -20,7 +20,6 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from huref_zk.argument.transcript import Transcript
-from huref_zk.circuit.encoder import CONDITIONS, V_LENGTH
 from huref_zk.circuit.keys import Keys
 from huref_zk.circuit.product import (
     Weights,
@@ -35,6 +34,7 @@ from huref_zk.commitment.salts import SALTS
 from huref_zk.curve import bn254
 from huref_zk.curve.bn254 import Point, R
 from huref_zk.errors import HurefError, InputError
+from huref_zk.invariants.encoder import CONDITIONS, V_LENGTH
 from huref_zk.invariants.sketch import LEFT, RIGHT
 from huref_zk.native import ezkl
 from huref_zk.native.scratch import private_folder

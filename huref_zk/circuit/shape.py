@@ -12,9 +12,9 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Protocol
 
-from huref_zk.circuit.encoder import INVERSE_BITS, MAPS, VERSION, P, load_encoder
 from huref_zk.commitment.salts import E_SALTS, SALTS
 from huref_zk.errors import InputError
+from huref_zk.invariants.encoder import INVERSE_BITS, MAPS, VERSION, P, load_encoder
 from huref_zk.invariants.sketch import LEFT, RIGHT
 
 TERMS = 3  # a = QK, b = VO, f = FFN

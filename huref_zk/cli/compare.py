@@ -79,8 +79,8 @@ def _shown(
     """A side's facts and picture; a model that cannot be drawn can be reported all the same."""
     from huref_zk.comparison.report import Shown
     from huref_zk.errors import InputError
-    from huref_zk.invariants.prepare import fingerprint_vector, prepare
     from huref_zk.invariants.sketch import PUBLIC_SEED
+    from huref_zk.proofs.prepare import fingerprint_vector, prepare
     from huref_zk.render import render
 
     facts: dict[str, int | str] = {}

@@ -64,8 +64,8 @@ def demo(output: Output, out: Path, cache: Path) -> None:
 def _pictures(output: Output, out: Path) -> dict[str, float]:
     """Draw the three models and the sheet; the ICS of each to the first."""
     from huref_zk import api
-    from huref_zk.invariants.prepare import fingerprint_vector, sketch_of
     from huref_zk.invariants.sketch import PUBLIC_SEED, ics
+    from huref_zk.proofs.prepare import fingerprint_vector, sketch_of
     from huref_zk.render import load_generator, render
     from huref_zk.render.image import contact_sheet, write_png
 

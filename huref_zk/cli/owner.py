@@ -133,7 +133,7 @@ def commit(
     commitment.hzc is public; secret.key and witness.hzw are not. An interrupted commit goes on
     where it stopped when it is called again with the same --out.
     """
-    from huref_zk.commitment import folder
+    from huref_zk.proofs import folder
 
     folder.check_folder(out, public=public, force=force)
     request = folder.Request(

@@ -63,7 +63,7 @@ def descriptor_in_words(d: Descriptor) -> list[str]:
 
 def bundle_in_words(bundle: Bundle) -> list[str]:
     """As commitment_in_words, of what the bundle adds to its commitment."""
-    from huref_zk.circuit.encoder import load_encoder
+    from huref_zk.invariants.encoder import load_encoder
 
     claim = bundle.claim
     return [

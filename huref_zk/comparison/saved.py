@@ -24,7 +24,6 @@ from typing import Any
 
 import numpy as np
 
-from huref_zk.circuit.encoder import V_LENGTH
 from huref_zk.commitment.descriptor import token_digest
 from huref_zk.comparison.layers import COMPARE_P, Opened, layer_sketches, rows_of
 from huref_zk.comparison.tokens import TokenList, own_tokens
@@ -33,12 +32,13 @@ from huref_zk.files.container import canonical_json, load_json, pack, read_bound
 from huref_zk.files.fields import facts, hex_digits, integer, members
 from huref_zk.files.formats import FINGERPRINT
 from huref_zk.files.writing import write_atomically
-from huref_zk.invariants.prepare import fingerprint_vector, prepare
+from huref_zk.invariants.encoder import V_LENGTH
 from huref_zk.invariants.recipes import Progress
 from huref_zk.invariants.sketch import PUBLIC_SEED
 from huref_zk.models.families import family_for
 from huref_zk.models.layers import dimensions
 from huref_zk.models.load import open_model
+from huref_zk.proofs.prepare import fingerprint_vector, prepare
 
 _BOUNDS = {"layers": 4096, "p": 64, "tokens": 1 << 16}
 MAX_TEXTS = 16 << 20

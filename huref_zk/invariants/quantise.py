@@ -15,8 +15,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from huref_zk.circuit.encoder import load_encoder
 from huref_zk.errors import InputError
+from huref_zk.invariants.encoder import load_encoder
 from huref_zk.invariants.recipes import Cores
 from huref_zk.invariants.sketch import GROUPS, LEFT, PUBLIC_SEED, RIGHT, group_rows, signs, sketch
 

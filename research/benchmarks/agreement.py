@@ -14,12 +14,12 @@ from collections.abc import Sequence
 import numpy as np
 import onnxruntime
 
-from huref_zk.circuit.encoder import P, encode_exact, encode_float, load_encoder
 from huref_zk.circuit.graph import build_graph, input_names
 from huref_zk.circuit.shape import SALTS, Shape
-from huref_zk.invariants.prepare import prepare, sketch_of
+from huref_zk.invariants.encoder import P, encode_exact, encode_float, load_encoder
 from huref_zk.invariants.quantise import integer_maps, projected
 from huref_zk.invariants.sketch import PUBLIC_SEED, ics_maps
+from huref_zk.proofs.prepare import prepare, sketch_of
 from research.benchmarks.end_to_end import smollm2
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from scipy import stats
 
-from huref_zk.circuit.encoder import V_LENGTH, Encoder, encode_float, load_encoder
+from huref_zk.invariants.encoder import V_LENGTH, Encoder, encode_float, load_encoder
 from research.training.encoder import relatives, sketches
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -68,17 +68,14 @@ def chain(model: str, hidden: str, folder: Path, keys: Path) -> Steps:
     """Fingerprint, set up, commit, prove and verify ``model``; files go to ``folder``."""
     owner, bundle, image = (str(folder / n) for n in ("owner", "fp.hzp", "fp.png"))
     public = str(folder / "owner" / "commitment.hzc")
+    check = ("--commitment", public, "--image", image, "--allow-test-setup")
     for arguments in (
         ("fingerprint", model, "--out", str(folder / "plain.png")),
         ("setup", hidden, "--keys", str(keys)),
         ("commit", model, "--keys", str(keys), "--out", owner),
         ("prove", owner, "--keys", str(keys), "--out", bundle, "--image", image),
         # A folder without keys: the verifying key is the one that the package ships.
-        *[
-            ("verify", bundle, "--keys", str(folder / "verifier"), "--commitment", public)
-            + ("--image", image, "--allow-test-setup")
-        ]
-        * 2,
+        *[("verify", bundle, "--keys", str(folder / "verifier"), *check)] * 2,
     ):
         yield arguments[0], command(*arguments, "--quiet")
 

@@ -17,8 +17,8 @@ import matplotlib
 import numpy as np
 
 from huref_zk.attacks import attack, read_checkpoint, write_checkpoint
-from huref_zk.invariants.prepare import fingerprint_vector, prepare, sketch_of
 from huref_zk.invariants.sketch import PUBLIC_SEED, ics
+from huref_zk.proofs.prepare import fingerprint_vector, prepare, sketch_of
 from huref_zk.render import load_generator, render
 from huref_zk.render.image import contact_sheet, write_png
 from research.benchmarks.end_to_end import smollm2

@@ -11,16 +11,19 @@ from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import tempfile
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
 
 from huref_zk.commitment.file import read_commitment
-from huref_zk.invariants.prepare import prepare, sketch_of
 from huref_zk.invariants.sketch import ics
 from huref_zk.invariants.tokens import choose_tokens
 from huref_zk.models.load import open_model
+from huref_zk.proofs.prepare import prepare, sketch_of
 from huref_zk.proofs.similarity.file import PairBundle, read_bundle
 from huref_zk.render.tensors_file import write_safetensors
 from research.benchmarks.end_to_end import Cost, command, smollm2
@@ -62,12 +65,19 @@ def names_of(config: dict) -> list[str]:
     return ["model.embed_tokens.weight", "model.norm.weight", *names]
 
 
-def token_file(source: str, path: Path) -> Path:
-    """The tokens that ``source`` learnt first, for both models: the relative has no tokenizer."""
-    model = open_model(source)
+def relatives(folder: Path) -> list[str]:
+    """SmolLM2 and its relative; and ids.txt, the tokens that the one learnt first, for both, since
+    the other has no tokenizer."""
+    model = open_model(smollm2())
     ids, _ = choose_tokens(model, model.config["vocab_size"])
-    path.write_text("\n".join(map(str, ids)))
-    return path
+    (folder / "ids.txt").write_text("\n".join(map(str, ids)))
+    return [smollm2(), derivative(smollm2(), folder / "relative")]
+
+
+def in_a_child(function: Callable[[Path], list[str]], folder: Path) -> list[str]:
+    """What this process once held would count as the steps' memory."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(function, folder).result()
 
 
 def timed(*arguments: str | Path) -> Cost:
@@ -80,7 +90,7 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="huref-zk-") as name:
         folder = Path(name)
-        models = options.models or [smollm2(), derivative(smollm2(), folder / "relative")]
+        models = options.models or in_a_child(relatives, folder)
         keys = ("--keys", folder / "keys")
         homes = [folder / "a", folder / "b"]
         picture, proof = folder / "fp.hzp", folder / "sim.hzs"
@@ -93,7 +103,7 @@ def main() -> None:
             cost = timed(*arguments)
             print(f"| {step} | {cost.wall:.1f} | {cost.cpu:.1f} | {cost.peak:.2f} |", flush=True)
 
-        chosen = () if options.models else ("--tokens", token_file(models[0], folder / "ids.txt"))
+        chosen = () if options.models else ("--tokens", folder / "ids.txt")
         for model, home, secrecy in zip(models, homes, ((), ("--public",)), strict=True):
             row(f"commit {home.name}", "commit", model, *keys, *chosen, *secrecy, "--out", home)
         hidden = read_commitment(commitments[0]).hidden

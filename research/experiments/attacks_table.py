@@ -15,17 +15,17 @@ import numpy as np
 
 from huref_zk.attacks import ATTACKS, Checkpoint, attack, read_checkpoint, write_checkpoint
 from huref_zk.attacks.checkpoint import EMBEDDING, HEAD
-from huref_zk.circuit.encoder import P
 from huref_zk.circuit.shape import shape_for
 from huref_zk.comparison.tokens import ids_in, own_tokens
 from huref_zk.comparison.variants import exact_ics
 from huref_zk.files.writing import write_atomically
 from huref_zk.invariants.canonical import Canonical, canonicalise
-from huref_zk.invariants.prepare import Prepared, fingerprint_vector
+from huref_zk.invariants.encoder import P
 from huref_zk.invariants.quantise import quantise
 from huref_zk.invariants.sketch import PUBLIC_SEED, ics, sketch
 from huref_zk.models.families import family_for
 from huref_zk.models.layers import dimensions
+from huref_zk.proofs.prepare import Prepared, fingerprint_vector
 from huref_zk.render import load_generator, metrics, render
 from research.experiments import Progress
 from research.experiments.models import smollm2

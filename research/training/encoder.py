@@ -24,7 +24,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from huref_zk.circuit.encoder import (
+from huref_zk.invariants.encoder import (
     FILTERS,
     HIDDEN,
     MAPS,

@@ -7,7 +7,13 @@ from unittest.mock import patch
 
 from huref_zk.argument.projection import projected_rows
 from huref_zk.circuit import halo2
-from huref_zk.circuit.encoder import (
+from huref_zk.circuit.product import Weights, combined_row, exact_maps
+from huref_zk.circuit.shape import TERMS
+from huref_zk.commitment.commit import Owner
+from huref_zk.commitment.salts import E_SALTS, SALTS
+from huref_zk.curve import bn254
+from huref_zk.curve.bn254 import R
+from huref_zk.invariants.encoder import (
     CONDITIONS,
     NORM_MAX,
     NORM_MIN,
@@ -15,12 +21,6 @@ from huref_zk.circuit.encoder import (
     load_encoder,
     norms,
 )
-from huref_zk.circuit.product import Weights, combined_row, exact_maps
-from huref_zk.circuit.shape import TERMS
-from huref_zk.commitment.commit import Owner
-from huref_zk.commitment.salts import E_SALTS, SALTS
-from huref_zk.curve import bn254
-from huref_zk.curve.bn254 import R
 from huref_zk.invariants.sketch import GROUP, GROUPS, LEFT, RIGHT
 from tests.support.tampering import OPENING, opening
 

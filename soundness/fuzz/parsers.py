@@ -18,7 +18,6 @@ from huref_zk.commitment.secret import read_secret
 from huref_zk.commitment.witness import read_witness
 from huref_zk.comparison.saved import parse_fingerprint
 from huref_zk.files.container import Format, pack, parse_canonical_json, unpack
-from huref_zk.invariants.prepare import prepare, read_token_file
 from huref_zk.models.families import read_map
 from huref_zk.models.load import open_model
 from huref_zk.proofs.inference.file import parse_audit
@@ -26,6 +25,7 @@ from huref_zk.proofs.inference.logits import read_served
 from huref_zk.proofs.kernel import Report
 from huref_zk.proofs.opening.file import parse_opening
 from huref_zk.proofs.picture import verify as pictures
+from huref_zk.proofs.prepare import prepare, read_token_file
 from huref_zk.proofs.similarity import verify as pairs
 from huref_zk.render import load_generator
 from huref_zk.render.image import read_png

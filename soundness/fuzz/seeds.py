@@ -16,7 +16,6 @@ import numpy as np
 
 from huref_zk.argument.linear import RelationProof, response_lengths
 from huref_zk.argument.projection import SetProof, serialise_projection
-from huref_zk.circuit.encoder import V_LENGTH
 from huref_zk.circuit.shape import shape_for
 from huref_zk.commitment.descriptor import Audited, block_length, token_digest
 from huref_zk.commitment.file import Commitment, make_commitment, serialise
@@ -25,6 +24,7 @@ from huref_zk.comparison import saved as hzf
 from huref_zk.comparison.tokens import TokenList
 from huref_zk.curve import bn254
 from huref_zk.curve.bn254 import GENERATOR, R
+from huref_zk.invariants.encoder import V_LENGTH
 from huref_zk.proofs.inference import claims
 from huref_zk.proofs.inference import file as hza
 from huref_zk.proofs.inference.claims import blocks_of, geometry_of

@@ -9,10 +9,10 @@ import pytest
 
 from huref_zk.argument.projection import projected_rows
 from huref_zk.circuit import halo2
-from huref_zk.circuit.encoder import CONDITIONS, encode_exact, load_encoder
 from huref_zk.circuit.halo2 import POINT_BYTES
 from huref_zk.commitment.descriptor import block_length
 from huref_zk.curve import bn254
+from huref_zk.invariants.encoder import CONDITIONS, encode_exact, load_encoder
 from huref_zk.invariants.sketch import GROUP, LEFT, PUBLIC_SEED
 from tests.support.cheats import ROW, failing, row_points
 from tests.support.tampering import OPENING, accepted, forge, opening, refused

@@ -11,9 +11,9 @@ from dataclasses import asdict, replace
 import pytest
 
 from huref_zk.circuit import halo2, keys
-from huref_zk.circuit.encoder import CONDITIONS
 from huref_zk.circuit.keys import Keys
 from huref_zk.errors import EnvironmentLacks
+from huref_zk.invariants.encoder import CONDITIONS
 from huref_zk.proofs.kernel import Setup
 from huref_zk.srs import file, trust
 from huref_zk.srs.ceremonies import ceremonies

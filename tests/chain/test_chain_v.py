@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from huref_zk.circuit import halo2
-from huref_zk.circuit.encoder import CONDITIONS
 from huref_zk.errors import InputError
+from huref_zk.invariants.encoder import CONDITIONS
 from huref_zk.proofs.picture.file import V_LENGTH, decode_v, encode_v
 from tests.support.tampering import (
     accepted,

@@ -20,7 +20,7 @@ if hasattr(os, "sched_setaffinity"):  # what run_all counts, and numpy and ezkl 
 
 from huref_zk.circuit import keys
 from huref_zk.commitment.commit import commit
-from huref_zk.invariants.prepare import fingerprint_vector, prepare
+from huref_zk.proofs.prepare import fingerprint_vector, prepare
 from huref_zk.render import load_generator, render
 from huref_zk.srs.trust import find_srs
 from tests.support.chain import TOKENS, witness_of

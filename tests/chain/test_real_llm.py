@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from huref_zk.invariants.prepare import prepare, sketch_of
 from huref_zk.invariants.quantise import integer_maps
 from huref_zk.invariants.sketch import PUBLIC_SEED, ics_maps
 from huref_zk.proofs.picture.file import read_bundle
+from huref_zk.proofs.prepare import prepare, sketch_of
 from huref_zk.render.image import read_png, write_png
 from research.benchmarks.end_to_end import chain as run_chain
 from research.benchmarks.end_to_end import smollm2

@@ -10,11 +10,11 @@ import onnxruntime
 import pytest
 
 from huref_zk.circuit import keys
-from huref_zk.circuit.encoder import CONDITIONS, encode_exact, encode_float, load_encoder
 from huref_zk.circuit.graph import OUTPUTS
 from huref_zk.circuit.shape import MAP_ENTRIES, MAX_K, TERMS, UNUSABLE, Shape, shape_for
 from huref_zk.circuit.writer import GraphWriter
 from huref_zk.errors import InputError
+from huref_zk.invariants.encoder import CONDITIONS, encode_exact, encode_float, load_encoder
 from huref_zk.invariants.sketch import GROUPS, LEFT, RIGHT
 from huref_zk.native import ezkl
 from tests.support.circuit_rows import (

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from huref_zk.circuit import halo2
-from huref_zk.circuit.encoder import (
+from huref_zk.circuit.shape import TERMS, shape_for
+from huref_zk.errors import InputError
+from huref_zk.invariants.encoder import (
     CONDITIONS,
     NORM_MAX,
     NORM_MIN,
@@ -13,8 +15,6 @@ from huref_zk.circuit.encoder import (
     load_encoder,
     norms,
 )
-from huref_zk.circuit.shape import TERMS, shape_for
-from huref_zk.errors import InputError
 from tests.support.circuit_rows import columns_of, maps_with_norms, output_of, rows_of_maps
 
 SMALL = shape_for(16)

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from huref_zk.circuit.encoder import (
+from huref_zk.circuit.shape import MIX_BITS
+from huref_zk.errors import EnvironmentLacks
+from huref_zk.invariants.encoder import (
     HIDDEN,
     INVERSE_BITS,
     MAPS,
@@ -19,8 +21,6 @@ from huref_zk.circuit.encoder import (
     encode_float,
     load_encoder,
 )
-from huref_zk.circuit.shape import MIX_BITS
-from huref_zk.errors import EnvironmentLacks
 from research.benchmarks.encoder import measure
 from tests.support.circuit_rows import cosine
 

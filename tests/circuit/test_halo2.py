@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from huref_zk.circuit import halo2
-from huref_zk.circuit.encoder import CONDITIONS, encode_exact, load_encoder
 from huref_zk.commitment.kzg import blank
 from huref_zk.curve import bn254
 from huref_zk.errors import EnvironmentLacks, HurefError, InputError
+from huref_zk.invariants.encoder import CONDITIONS, encode_exact, load_encoder
 from huref_zk.invariants.sketch import LEFT, RIGHT
 from huref_zk.native import ezkl
 from tests.support.circuit_rows import maps_of, random_rows

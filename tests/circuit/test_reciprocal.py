@@ -7,7 +7,8 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from huref_zk.circuit.encoder import (
+from huref_zk.circuit.shape import shape_for
+from huref_zk.invariants.encoder import (
     GUESS_BITS,
     INVERSE_BITS,
     NORM_MAX,
@@ -16,7 +17,6 @@ from huref_zk.circuit.encoder import (
     inverse,
     load_encoder,
 )
-from huref_zk.circuit.shape import shape_for
 from tests.support.circuit_rows import columns_of, maps_with_norms, output_of, rows_of_maps
 
 SMALL = shape_for(16)

@@ -219,7 +219,7 @@ def test_a_model_without_a_picture_is_reported_all_the_same(tmp_path, monkeypatc
         raise InputError("its layers are <too> many")
 
     page = tmp_path / "r.html"
-    monkeypatch.setattr("huref_zk.invariants.prepare.prepare", cannot)
+    monkeypatch.setattr("huref_zk.proofs.prepare.prepare", cannot)
     told("compare", "demo-base", "demo-child", "--html", page)
     text = page.read_text(encoding="utf-8")
     assert "No picture: its layers are &lt;too&gt; many" in text and "data:image" not in text

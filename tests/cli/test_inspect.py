@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from huref_zk.circuit.encoder import load_encoder
 from huref_zk.cli import main
 from huref_zk.cli.words import safe
 from huref_zk.commitment.commit import Owner
@@ -20,6 +19,7 @@ from huref_zk.comparison import saved as hzf
 from huref_zk.comparison.tokens import TokenList
 from huref_zk.errors import InputError
 from huref_zk.files.formats import FORMATS
+from huref_zk.invariants.encoder import load_encoder
 from huref_zk.invariants.sketch import PUBLIC_SEED
 from huref_zk.proofs.opening import file as hzo
 from huref_zk.proofs.opening.prove import open_rows

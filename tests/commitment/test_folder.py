@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from huref_zk.commitment import folder as owning
 from huref_zk.commitment.commit import check_owner, read_owner
-from huref_zk.commitment.folder import Request, check_folder, commit_to_folder
 from huref_zk.commitment.secret import read_secret
 from huref_zk.errors import InputError
+from huref_zk.proofs import folder as owning
+from huref_zk.proofs.folder import Request, check_folder, commit_to_folder
 from huref_zk.srs.trust import find_srs
 
 REQUEST = Request("demo-base", choice={"count": 64})

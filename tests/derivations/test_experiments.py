@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from huref_zk.invariants.prepare import prepare, sketch_of
 from huref_zk.invariants.sketch import PUBLIC_SEED, ics
 from huref_zk.models.load import EMBEDDED, open_model
+from huref_zk.proofs.prepare import prepare, sketch_of
 from research.derivations import corpus, folders, measures
 from research.derivations.corpus import Pair, Texts
 from research.derivations.table import DERIVATIONS

@@ -8,9 +8,9 @@ import math
 import numpy as np
 import pytest
 
+from huref_zk.commitment.audited import BITS, LIMIT, MAX_LAYERS, audited_matrices, rounded
 from huref_zk.commitment.descriptor import Audited
 from huref_zk.errors import InputError
-from huref_zk.invariants.audited import BITS, LIMIT, MAX_LAYERS, audited_matrices, rounded
 from huref_zk.models.families import family_for
 from huref_zk.models.load import EMBEDDED, open_model
 from huref_zk.render.tensors_file import write_safetensors

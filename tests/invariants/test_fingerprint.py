@@ -7,17 +7,17 @@ import json
 import pytest
 from click.testing import CliRunner
 
-from huref_zk.circuit.encoder import P, encode_exact, encode_float, load_encoder
 from huref_zk.cli import main
 from huref_zk.errors import InputError
-from huref_zk.invariants.prepare import (
+from huref_zk.invariants.encoder import P, encode_exact, encode_float, load_encoder
+from huref_zk.invariants.quantise import integer_maps
+from huref_zk.invariants.sketch import PUBLIC_SEED, ics
+from huref_zk.proofs.prepare import (
     fingerprint_vector,
     prepare,
     read_token_file,
     sketch_of,
 )
-from huref_zk.invariants.quantise import integer_maps
-from huref_zk.invariants.sketch import PUBLIC_SEED, ics
 from research.benchmarks.agreement import cosine
 
 

@@ -15,11 +15,11 @@ from huref_zk.circuit import keys
 from huref_zk.circuit.shape import shape_for
 from huref_zk.commitment.commit import Owner, checkpoint_salt, commit
 from huref_zk.commitment.witness import make_witness
-from huref_zk.invariants.prepare import Prepared, facts_of
 from huref_zk.invariants.quantise import quantise
 from huref_zk.invariants.recipes import Cores
 from huref_zk.invariants.sketch import PUBLIC_SEED
 from huref_zk.proofs.kernel import Setup
+from huref_zk.proofs.prepare import Prepared, facts_of
 from huref_zk.proofs.similarity.exact import TOP, Range, exactly
 from huref_zk.proofs.similarity.file import PairBundle
 from huref_zk.proofs.similarity.prove import prove_similarity, similarity

@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 
 from huref_zk.circuit import keys
-from huref_zk.circuit.encoder import MAPS, P
 from huref_zk.circuit.shape import Shape, shape_for
 from huref_zk.commitment.salts import SALTS
 from huref_zk.curve.field import R
 from huref_zk.errors import InputError
+from huref_zk.invariants.encoder import MAPS, P
 from huref_zk.invariants.sketch import GROUPS, LEFT, RIGHT, ics
 from huref_zk.native import ezkl as runner
 from huref_zk.proofs.similarity.exact import (

@@ -9,11 +9,11 @@ import pytest
 from click.testing import CliRunner
 
 from huref_zk.circuit import keys
-from huref_zk.circuit.encoder import MAPS
 from huref_zk.cli import main
 from huref_zk.commitment.commit import Owner, commit
 from huref_zk.commitment.file import serialise
 from huref_zk.errors import EnvironmentLacks, InputError, NotValid, StepFailed
+from huref_zk.invariants.encoder import MAPS
 from huref_zk.invariants.sketch import PUBLIC_SEED, ics, sketch
 from huref_zk.proofs.kernel import STEPS, Policy
 from huref_zk.proofs.similarity.exact import ANY, TOP, Range, at_least, at_most, exactly

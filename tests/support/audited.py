@@ -13,12 +13,11 @@ import numpy as np
 
 from huref_zk.argument.linear import prove_linear
 from huref_zk.commitment import commit as committing
+from huref_zk.commitment.audited import audited_matrices
 from huref_zk.commitment.commit import checkpoint_salt
 from huref_zk.commitment.file import serialise
 from huref_zk.commitment.witness import Witness, make_witness
 from huref_zk.errors import StepFailed
-from huref_zk.invariants.audited import audited_matrices
-from huref_zk.invariants.prepare import Prepared, facts_of, prepare
 from huref_zk.models.families import family_for
 from huref_zk.models.load import open_model
 from huref_zk.proofs.inference.claims import Claims, Geometry, LayerClaims, geometry_of
@@ -28,6 +27,7 @@ from huref_zk.proofs.inference.relations import relations, start_transcript
 from huref_zk.proofs.inference.run import Run
 from huref_zk.proofs.inference.verify import Demand, verify_bytes
 from huref_zk.proofs.kernel import Report, Setup
+from huref_zk.proofs.prepare import Prepared, facts_of, prepare
 from huref_zk.srs.file import Srs
 
 SECRET = bytes(range(32))

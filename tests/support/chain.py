@@ -13,12 +13,12 @@ from huref_zk.commitment.commit import Owner, checkpoint_salt, commit, read_owne
 from huref_zk.commitment.file import Commitment, write_commitment
 from huref_zk.commitment.secret import create_secret
 from huref_zk.commitment.witness import Witness, make_witness, write_witness
-from huref_zk.invariants.prepare import Prepared, checkpoint_digest, facts_of, prepare
 from huref_zk.invariants.sketch import PUBLIC_SEED
 from huref_zk.models.load import open_model
 from huref_zk.proofs.kernel import Setup
 from huref_zk.proofs.picture.file import Bundle, read_bundle, write_bundle
 from huref_zk.proofs.picture.prove import prove
+from huref_zk.proofs.prepare import Prepared, checkpoint_digest, facts_of, prepare
 from huref_zk.render import Generator, load_generator
 from huref_zk.render import architecture as arch
 from huref_zk.render.image import write_png

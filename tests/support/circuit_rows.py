@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from huref_zk.circuit import keys
-from huref_zk.circuit.encoder import Encoder, Maps, load_encoder, norms
 from huref_zk.circuit.product import Weights, combined_row, exact_maps
 from huref_zk.circuit.shape import TERMS, CircuitShape, Shape
 from huref_zk.commitment.salts import E_SALTS, SALTS
 from huref_zk.curve.bn254 import R
+from huref_zk.invariants.encoder import Encoder, Maps, load_encoder, norms
 from huref_zk.invariants.sketch import GROUPS, LEFT, RIGHT
 from huref_zk.native import ezkl
 

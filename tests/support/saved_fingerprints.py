@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from huref_zk.circuit.encoder import V_LENGTH
 from huref_zk.comparison.saved import Saved
 from huref_zk.comparison.tokens import TokenList
+from huref_zk.invariants.encoder import V_LENGTH
 from huref_zk.invariants.sketch import PUBLIC_SEED
 
 LAYERS, P, TOKENS = 3, 16, 64

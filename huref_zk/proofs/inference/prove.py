@@ -213,11 +213,11 @@ def committed_tokens(
 ) -> tuple[int, ...]:
     """The ids of the K tokens that E has rows of, chosen again from the model, or read from the
     file ``tokens`` that was given to commit. InputError when they are not the committed ones."""
-    from huref_zk.invariants.prepare import read_token_file
     from huref_zk.invariants.tokens import choose_tokens
     from huref_zk.models.families import family_for
     from huref_zk.models.layers import dimensions
     from huref_zk.models.load import open_model
+    from huref_zk.proofs.prepare import read_token_file
 
     count, choice = descriptor.tokens.count, descriptor.tokens.choice
     if choice == "given" and tokens is None:

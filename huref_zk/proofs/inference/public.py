@@ -2,7 +2,8 @@
 
     norms       x = round(2^s h / rms(h)), to the last unit
     residual    h_mid - h_in is what the attention block adds, h_out - h_mid what the FFN adds, up
-                to what rounding the committed weights explains; neighbouring committed layers fit
+                to what rounding the committed weights explains, which must be little of it;
+                neighbouring committed layers fit
     activation  mid = silu(gate) up for some gate: silu is never below SILU_MINIMUM
     attention   a is the attention over q, k, v, wherever all earlier positions are audited too
     embeddings  E's rows of the prompt's tokens are what enters layer 0, where that is audited
@@ -38,6 +39,9 @@ from huref_zk.proofs.inference.file import Head, Places
 ROUNDING = 2.0
 """Allowed rounding error, in units of what is expected; rms rounding errors of 1/2, the most there
 can be, give 1.73."""
+COARSE = 1 / 16
+"""The part of what a block adds, by norm, that the expected rounding error may be. Weights as they
+are committed stay below a hundredth; without a limit zeros under a huge unit explain any stream."""
 SILU_MINIMUM = -0.27846454276107
 ACTIVATION = 0.05
 """The part of mid, by norm, that may lie where silu(gate) up cannot: up is rounded."""
@@ -125,6 +129,9 @@ class _Layer:
             (c.h_in, c.h_mid, c.a, c.att, scales["a"][self.index], "ko{}.o", "attention"),
             (c.h_mid, c.h_out, c.mid, c.ffn, scales["mid"][self.index], "down{}", "FFN"),
         ):
+            share = _rounding(given, added) / np.maximum(_norms(added), 1e-300)
+            words = f"the {what} block of layer {self.number} is committed too coarsely"
+            judge(share, COARSE, self.positions, words)
             ratio = _residual(before, after, given, added, self.unit(exponent, block))
             words = f"the {what} block of layer {self.number} adds other values"
             worst = max(worst, judge(ratio, ROUNDING, self.positions, words))
@@ -135,7 +142,7 @@ class _Layer:
         exponent = self.head.scales["mid"][self.index]
         up = self.claims.up * (self.unit(X_BITS, "up{}") * 2.0**exponent)
         mid = self.claims.mid.astype(np.float64)
-        factor = mid * np.sign(up)  # silu(gate) |up|
+        factor = np.where(up == 0, -np.abs(mid), mid * np.sign(up))  # silu(gate) |up|
         beyond = np.minimum(0.0, factor - SILU_MINIMUM * np.abs(up))
         size = np.maximum(np.linalg.norm(mid, axis=1), 1e-300)
         share = np.linalg.norm(beyond, axis=1) / size
@@ -193,10 +200,19 @@ def _residual(
     """|after - before - added| in units of the expected rounding error, (N,)."""
     before, after = before.astype(np.float64), after.astype(np.float64)
     gap = np.linalg.norm(after - before - unit * added, axis=1)
-    width = before.shape[1]
-    expected = unit * math.sqrt(width / 12) * np.linalg.norm(given.astype(np.float64), axis=1)
+    expected = unit * _rounding(given, added)
     # No allowance relative to the stream itself: claiming a huge one would then allow anything.
     return np.asarray(gap / np.maximum(expected, 1e-300))
+
+
+def _rounding(given: np.ndarray, added: np.ndarray) -> np.ndarray:
+    """The expected rounding error of what a block makes of ``given``, in units of ``added``, (N,):
+    by the norm of the integers alone, whatever they stand for."""
+    return np.asarray(math.sqrt(added.shape[1] / 12) * _norms(given))
+
+
+def _norms(values: np.ndarray) -> np.ndarray:
+    return np.asarray(np.linalg.norm(values.astype(np.float64), axis=1))
 
 
 def _check_joins(geometry: Geometry, claims: Claims, positions: Sequence[int]) -> int:

@@ -111,10 +111,10 @@ def recomputing(
     """
 
     def recompute(descriptor: Descriptor) -> Recomputed:
-        from huref_zk.invariants.audited import audited_matrices
-        from huref_zk.invariants.prepare import checkpoint_digest, facts_of, prepare
+        from huref_zk.commitment.audited import audited_matrices
         from huref_zk.models.families import family_for
         from huref_zk.models.load import open_model
+        from huref_zk.proofs.prepare import checkpoint_digest, facts_of, prepare
 
         given = descriptor.tokens.choice == "given"
         if given and tokens is None:

@@ -24,7 +24,6 @@ from pathlib import Path
 
 import numpy as np
 
-from huref_zk.circuit.encoder import V_LENGTH, load_encoder
 from huref_zk.circuit.shape import EZKL_VERSION, Shape
 from huref_zk.commitment.file import Commitment, parse_commitment, serialise
 from huref_zk.errors import InputError
@@ -32,6 +31,7 @@ from huref_zk.files.container import canonical_json, pack, read_bounded, unpack
 from huref_zk.files.fields import hex_digits, members, text
 from huref_zk.files.formats import BUNDLE
 from huref_zk.files.writing import write_atomically
+from huref_zk.invariants.encoder import V_LENGTH, load_encoder
 from huref_zk.render import Generator
 
 _DIGESTS = ("root", "seed", "circuit", "encoder", "generator", "render", "image")

@@ -10,16 +10,16 @@ import numpy as np
 from huref_zk.argument.projection import projected_rows, prove_projection, serialise_projection
 from huref_zk.argument.transcript import Transcript
 from huref_zk.circuit import halo2
-from huref_zk.circuit.encoder import CONDITIONS
 from huref_zk.circuit.keys import Keys, find_proving
 from huref_zk.circuit.shape import CircuitShape
 from huref_zk.commitment.commit import Owner, check_owner
 from huref_zk.errors import EnvironmentLacks
-from huref_zk.invariants.prepare import fingerprint_vector
+from huref_zk.invariants.encoder import CONDITIONS
 from huref_zk.invariants.quantise import quantised_of
 from huref_zk.proofs.kernel import Policy, Setup
 from huref_zk.proofs.picture.file import Bundle, claim_of, make_bundle, serialise_bundle
 from huref_zk.proofs.picture.verify import ROWS, shape_of, verify_bytes
+from huref_zk.proofs.prepare import fingerprint_vector
 from huref_zk.render import Generator, render
 from huref_zk.srs.file import Srs
 

@@ -14,13 +14,13 @@ import numpy as np
 from huref_zk.argument.projection import SetProof, parse_projection, verify_projection
 from huref_zk.argument.transcript import Transcript
 from huref_zk.circuit import halo2
-from huref_zk.circuit.encoder import CONDITIONS, load_encoder
 from huref_zk.circuit.keys import Keys, verifying_keys
 from huref_zk.circuit.shape import EZKL_VERSION, Shape, shape_for
 from huref_zk.commitment.file import Commitment
 from huref_zk.curve.bn254 import Point
 from huref_zk.errors import InputError
 from huref_zk.files.formats import BUNDLE
+from huref_zk.invariants.encoder import CONDITIONS, load_encoder
 from huref_zk.invariants.sketch import LEFT, RIGHT
 from huref_zk.proofs.kernel import (
     Policy,

@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from huref_zk.circuit.encoder import encode_exact, load_encoder
 from huref_zk.circuit.shape import Shape, shape_for
 from huref_zk.commitment.descriptor import token_digest
 from huref_zk.errors import InputError
 from huref_zk.files.container import canonical_json, load_json, read_bounded
+from huref_zk.invariants.encoder import encode_exact, load_encoder
 from huref_zk.invariants.quantise import Quantised, integer_maps, quantise
 from huref_zk.invariants.recipes import Cores, compute_cores
 from huref_zk.invariants.sketch import sketch

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from huref_zk.commitment.audited import audited_matrices
 from huref_zk.commitment.commit import checkpoint_salt
 from huref_zk.commitment.commit import commit as commit_witness
 from huref_zk.commitment.descriptor import Audited, Descriptor, token_digest
@@ -22,13 +23,12 @@ from huref_zk.commitment.file import Commitment, write_commitment
 from huref_zk.commitment.secret import LENGTH, create_secret, read_secret
 from huref_zk.commitment.witness import Witness, make_witness, read_witness, write_witness
 from huref_zk.errors import InputError
-from huref_zk.invariants.audited import audited_matrices
-from huref_zk.invariants.prepare import checkpoint_digest, facts_of, prepare, read_token_file
 from huref_zk.invariants.tokens import TOKENS, choose_tokens
 from huref_zk.models.families import family_for
 from huref_zk.models.layers import dimensions
 from huref_zk.models.load import open_model
 from huref_zk.models.model import Model
+from huref_zk.proofs.prepare import checkpoint_digest, facts_of, prepare, read_token_file
 from huref_zk.srs.file import Srs
 from huref_zk.srs.trust import find_srs, own_srs
 
