@@ -1,14 +1,16 @@
-"""The sketch: balanced signs, linear in the map, blind to what rewriting leaves alone, unbiased."""
+"""The sketch: balanced signs, linear in the cores, blind to rewriting, unbiased."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from huref_zk.invariants.quantise import Quantised, integer_maps
+from huref_zk.invariants.recipes import Cores
 from huref_zk.invariants.sketch import SIDES, ics, ics_maps, signs, sketch
 
 seeds = st.binary(min_size=32, max_size=32)
@@ -16,28 +18,22 @@ numbers = st.integers(0, 2**32 - 1)
 few = settings(max_examples=40, deadline=None)
 
 
-@dataclass(frozen=True)
-class Model:
-    """What sketch() reads of a Canonical."""
-
-    E: np.ndarray
-    U: tuple[np.ndarray, ...]
-    V: tuple[np.ndarray, ...]
-    widths: tuple[int, int, int] = (2, 3, 4)
-
-    @property
-    def token_ids(self):
-        return range(len(self.E))
-
-
-def model(number: int, tokens: int = 40, d: int = 6) -> Model:
+def cores(number: int, sets: int = 1, tokens: int = 40, d: int = 6) -> Cores:
+    """Random float64 cores of a made-up model."""
     rng = np.random.default_rng(number)
-    pair = [tuple(rng.standard_normal((d, 9)) for _ in range(2)) for _ in range(2)]
-    return Model(rng.standard_normal((tokens, d)), pair[0], pair[1])
+    return Cores(
+        recipe="whole" if sets == 1 else "last-two",
+        X=rng.standard_normal((tokens, d)),
+        sets=tuple(rng.standard_normal((3, d, d)) for _ in range(sets)),
+        layer_ids=(0, 1),
+        token_ids=np.arange(tokens),
+        token_choice="given",
+        facts={},
+    )
 
 
-def changed(m: Model, E=lambda x: x, U=lambda x: x, V=lambda x: x) -> Model:
-    return Model(E(m.E), tuple(map(U, m.U)), tuple(map(V, m.V)))
+def changed(c: Cores, X=lambda x: x, C=lambda c: c) -> Cores:
+    return replace(c, X=X(c.X), sets=tuple(map(C, c.sets)))
 
 
 @few
@@ -58,45 +54,59 @@ def test_another_seed_or_side_gives_other_signs(one, other):
 
 
 @few
-@given(seeds, numbers, st.floats(-3, 3), st.floats(-3, 3))
-def test_linear_in_either_factor(seed, number, s, t):
-    a = model(number)
-    b = Model(a.E, tuple(np.roll(u, 1) for u in a.U), a.V)
-    mixed = Model(a.E, tuple(s * u + t * w for u, w in zip(a.U, b.U, strict=True)), a.V)
-    expected = s * sketch(a, seed, 4) + t * sketch(b, seed, 4)
-    np.testing.assert_allclose(sketch(mixed, seed, 4), expected, atol=1e-9)
-    np.testing.assert_allclose(
-        sketch(changed(a, E=lambda e: s * e), seed, 4), s * s * sketch(a, seed, 4), atol=1e-9
-    )
+@given(seeds, numbers, st.sampled_from([1, 2]), st.floats(-3, 3), st.floats(-3, 3))
+def test_linear_in_the_cores(seed, number, sets, s, t):
+    a = cores(number, sets)
+    b = changed(a, C=lambda c: np.roll(c, 1, axis=2))
+    mixed = replace(a, sets=tuple(s * x + t * y for x, y in zip(a.sets, b.sets, strict=True)))
+    expected = s * sketch(a, seed) + t * sketch(b, seed)
+    np.testing.assert_allclose(sketch(mixed, seed), expected, atol=1e-8)
+    grown = changed(a, X=lambda x: s * x)
+    np.testing.assert_allclose(sketch(grown, seed), s * s * sketch(a, seed), atol=1e-8)
 
 
 @few
-@given(seeds, numbers, numbers)
-def test_rewriting_the_residual_stream_changes_nothing(seed, number, turn):
-    """E Q, Q^T U, Q^T V for a rotation Q; and for any invertible one with its inverse."""
-    m, rng = model(number), np.random.default_rng(turn)
-    Q, _ = np.linalg.qr(rng.standard_normal((6, 6)))
-    same = changed(m, E=lambda e: e @ Q, U=lambda u: Q.T @ u, V=lambda v: Q.T @ v)
-    np.testing.assert_allclose(sketch(same, seed, 4), sketch(m, seed, 4), atol=1e-9)
-    one_sided = changed(m, E=lambda e: e @ Q)  # the control: half of a rewriting is seen
-    assert not np.allclose(sketch(one_sided, seed, 4), sketch(m, seed, 4), atol=1e-3)
-
-
-@few
-@given(seeds, numbers, st.integers(0, 5))
-def test_columns_may_trade_places_within_a_term(seed, number, shift):
-    m = model(number)
-    order = np.r_[0:2, 2:5, 5 + (np.arange(4) + shift) % 4]
-    same = changed(m, U=lambda u: u[:, order], V=lambda v: v[:, order])
-    np.testing.assert_allclose(sketch(same, seed, 4), sketch(m, seed, 4), atol=1e-9)
+@given(seeds, numbers, numbers, st.booleans())
+def test_rewriting_the_residual_stream_changes_nothing(seed, number, turn, rotation):
+    """X Q and Q^-1 C Q^-T, for a rotation Q or any invertible one."""
+    c, rng = cores(number), np.random.default_rng(turn)
+    Q = np.linalg.qr(rng.standard_normal((6, 6)))[0]
+    Q = Q if rotation else Q * rng.uniform(0.5, 2, 6)
+    back = np.linalg.inv(Q)
+    same = changed(c, X=lambda x: x @ Q, C=lambda m: back @ m @ back.T)
+    np.testing.assert_allclose(sketch(same, seed), sketch(c, seed), atol=1e-8)
+    one_sided = changed(c, X=lambda x: x @ Q)  # the control: half of a rewriting is seen
+    assert not np.allclose(sketch(one_sided, seed), sketch(c, seed), atol=1e-3)
 
 
 @few
 @given(seeds, numbers, st.floats(-5, 5))
 def test_what_all_tokens_share_is_not_seen(seed, number, shift):
-    m = model(number)
-    moved = changed(m, E=lambda e: e + shift)
-    np.testing.assert_allclose(sketch(moved, seed, 4), sketch(m, seed, 4), atol=1e-8)
+    c = cores(number)
+    moved = changed(c, X=lambda x: x + shift)
+    np.testing.assert_allclose(sketch(moved, seed), sketch(c, seed), atol=1e-7)
+
+
+@few
+@given(seeds, numbers)
+def test_groups_see_their_sets(seed, number):
+    """Of two sets, the first group sees the earlier, the second the later; of one, both see it."""
+    two = cores(number, sets=2)
+    first, second = (replace(two, sets=(s,)) for s in two.sets)
+    np.testing.assert_array_equal(sketch(two, seed)[:3], sketch(first, seed)[:3])
+    np.testing.assert_array_equal(sketch(two, seed)[3:], sketch(second, seed)[3:])
+    assert not np.allclose(sketch(first, seed)[:3], sketch(first, seed)[3:])
+
+
+@few
+@given(seeds, numbers, st.sampled_from([1, 2]), st.sampled_from([10, 1000, 32767]))
+def test_integers_have_the_sketch_of_their_floats(seed, number, sets, size):
+    rng = np.random.default_rng(number)
+    E = rng.integers(-size, size + 1, (40, 6)).astype(np.int16)
+    C = tuple(rng.integers(-size, size + 1, (3, 6, 6)).astype(np.int16) for _ in range(sets))
+    floats = replace(cores(number, sets), X=E, sets=C)
+    exact = np.array(integer_maps(Quantised(E, C, {}), seed), dtype=np.float64)
+    np.testing.assert_allclose(exact, sketch(floats, seed), rtol=1e-12)
 
 
 @few
@@ -112,27 +122,19 @@ def test_likeness_is_a_cosine(one, other, s, t):
 
 def test_unbiased():
     """Products of sketches average to products of double-centred maps."""
-    m = model(3, tokens=12)
-    other = model(4, tokens=12)
-    other = Model(m.E, other.U, other.V)
+    a = cores(3, tokens=12)
+    b = replace(a, sets=cores(4, tokens=12).sets)
     centre = np.eye(12) - 1 / 12
 
-    def whole(x):
-        return np.array(
-            [
-                centre @ x.E @ u[:, cut] @ v[:, cut].T @ x.E.T @ centre
-                for u, v in zip(x.U, x.V, strict=True)
-                for cut in (slice(0, 2), slice(2, 5), slice(5, 9))
-            ]
-        )
+    def whole(c):
+        return np.array([centre @ c.X @ m @ c.X.T @ centre for m in c.sets[0]])
 
-    a, b = whole(m), whole(other)
-    # A balanced random row has covariance n/(n-1) (I - 1/n), on both sides, p^2 entries.
-    expected = np.einsum("nij,nij->n", a, b) * 16 * (12 / 11) ** 2
+    # A balanced random row has covariance n/(n-1) (I - 1/n), on both sides, 16^2 entries.
+    expected = np.einsum("nij,nij->n", whole(a), whole(b)) * 256 * (12 / 11) ** 2
     drawn = []
-    for i in range(4000):
+    for i in range(800):
         seed = i.to_bytes(32, "big")
-        drawn.append(np.einsum("nij,nij->n", sketch(m, seed, 4), sketch(other, seed, 4)))
-    drawn = np.array(drawn)
-    error = drawn.std(axis=0) / np.sqrt(len(drawn))
-    assert (np.abs(drawn.mean(axis=0) - expected) < 4.5 * error).all()
+        drawn.append(np.einsum("nij,nij->n", sketch(a, seed), sketch(b, seed)))
+    found = np.array(drawn).reshape(-1, 3)  # the groups of left signs are independent
+    error = found.std(axis=0) / np.sqrt(len(found))
+    assert (np.abs(found.mean(axis=0) - expected) < 4.5 * error).all()
