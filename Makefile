@@ -23,10 +23,12 @@ soundness: $(VENV)/.test
 soundness-heavy: $(VENV)/.test
 	$(CONTAINED) $(BIN)/python -m pytest soundness --heavy
 
+REFUSALS := tests/chain --ignore tests/chain/test_real_llm.py tests/openings/test_opening_check.py \
+  tests/inference/test_audit_cheats.py tests/inference/test_audit_rows_of_e.py \
+  tests/similarity_proof/test_similarity_refused.py
+
 soundness-table: $(VENV)/.test
-	$(CONTAINED) $(BIN)/python -m pytest soundness tests/chain tests/opening/test_opening_check.py \
-	  tests/audit/test_audit_cheats.py tests/similarity_proof/test_similarity_refused.py \
-	  --ignore tests/chain/test_real_llm.py --heavy --rows soundness/rows.json
+	$(CONTAINED) $(BIN)/python -m pytest soundness $(REFUSALS) --heavy --rows soundness/rows.json
 	$(BIN)/python -m soundness.table
 
 # Coverage-guided, so many seconds for each parser of untrusted bytes.

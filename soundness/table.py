@@ -12,8 +12,7 @@ import json
 from functools import cache
 from pathlib import Path
 
-from huref_zk.files.container import write_atomically
-from huref_zk.proofs.picture.verify import STEPS
+from huref_zk.files.writing import write_atomically
 from soundness import ROOT
 
 PAGE = ROOT / "docs" / "soundness.md"
@@ -37,18 +36,13 @@ def exists(test: str) -> bool:
     return bool(names) and names[-1] in functions(ROOT / path)
 
 
-def step_in_words(step: str) -> str:
-    """ "4" -> "4 projection"; other kinds as they are."""
-    return f"{step} {STEPS[int(step)]}" if step.isdigit() and int(step) < len(STEPS) else step
-
-
 def table(rows: dict[str, dict]) -> str:
     """The Markdown of all rows, a table for every area, and the totals."""
     rows = {test: row for test, row in rows.items() if exists(test)}
     areas: dict[str, list[str]] = {}
     for test, row in sorted(rows.items(), key=lambda pair: (not pair[0].startswith("s"), pair[0])):
         refused = ", ".join(
-            step_in_words(step) + (f" ({n})" if len(row["refused"]) > 1 else "")
+            step + (f" ({n})" if len(row["refused"]) > 1 else "")
             for step, n in sorted(row["refused"].items())
         )
         held = f"{row['held']}" + (f": {row['control']}" if row["control"] else "")
