@@ -102,7 +102,7 @@ def read_served(path: Path) -> dict[int, dict[int, float]]:
             int(position): {int(token): float(value) for token, value in said.items()}
             for position, said in data.items()
         }
-    except (ValueError, TypeError, AttributeError):
+    except (ValueError, TypeError, AttributeError, OverflowError):
         raise InputError(
             f"{path} must be a JSON object of positions, each an object of token ids and "
             "log-probabilities"
