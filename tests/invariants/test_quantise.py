@@ -8,10 +8,10 @@ from unittest import mock
 
 import numpy as np
 import pytest
-from huref_zk.invariants.encoder import load_encoder
 
 from huref_zk.errors import InputError
 from huref_zk.invariants import quantise as module
+from huref_zk.invariants.encoder import load_encoder
 from huref_zk.invariants.quantise import (
     LIMIT,
     MAP_BITS,
@@ -137,14 +137,14 @@ def test_outliers_lower_their_cores_scale_as_far_as_norms_allow():
 
 
 def test_what_is_still_too_large_is_clipped_and_counted():
-    q = quantise(with_outlier(cores_of("demo-base"), 60), SHIFT + 5)
+    q = quantise(with_outlier(cores_of("demo-base"), 28), SHIFT + 5)
     assert q.clipped == 1 and q.C[0][2, 3, 4] == LIMIT
-    assert quantise(with_outlier(cores_of("demo-base"), 60), SHIFT + 3).clipped == 0
+    assert quantise(with_outlier(cores_of("demo-base"), 20), SHIFT + 4).clipped == 0
 
 
 def test_outliers_that_hide_all_else_are_refused():
     cores, shift = cores_of("demo-base"), SHIFT + 5
-    quantise(with_outlier(cores, 60), shift)
+    quantise(with_outlier(cores, 20), shift)
     with pytest.raises(InputError, match="so large that in 15 bits nothing else is seen"):
         quantise(with_outlier(cores, 1e6), shift)
 
