@@ -1,4 +1,4 @@
-"""The sign of a square root: ezkl's gadget takes either, so a circuit must ask for the positive one.
+"""The sign of a square root: ezkl's gadget takes either, so a circuit must ask for the right one.
 
 With a negative norm a cosine changes its sign: relatives (s = 1) would have a proof of s <= -0.9.
 """
