@@ -16,10 +16,11 @@ from huref_zk.comparison.layers import (
     rows_of,
 )
 from huref_zk.comparison.tokens import MISSING
-from huref_zk.invariants.canonical import dimensions, embed, layer_pair
-from huref_zk.invariants.sketch import PUBLIC_SEED, signs, sketch
+from huref_zk.invariants.canonical import embed, layer_pair
+from huref_zk.invariants.sketch import PUBLIC_SEED, signs
 from huref_zk.models.families import family_for
-from tests.support.random_llm import LAYERS, form, llama
+from huref_zk.models.layers import dimensions
+from tests.support.random_llm import LAYERS, form, llama, maps
 
 P = 8
 
@@ -34,12 +35,13 @@ def ids():
     return np.arange(96, 160)
 
 
-def test_the_last_layers_sketches_are_those_of_the_fingerprint(ids):
+def test_a_sketch_is_a_layers_map_between_two_sign_matrices(ids):
     model = llama(3)
     family = family_for(model)
     plain = Opened(model, family, dimensions(model, family), embed(model, family, ids))
     found, _ = layer_sketches(plain, PUBLIC_SEED, P)
-    wanted = sketch(form(model, 64), PUBLIC_SEED, P)
+    left, right = (signs(PUBLIC_SEED, side, P, 64).astype(float) for side in "LR")
+    wanted = np.array([left @ m @ right.T for m in maps(form(model, 64))])
     assert found.shape == (LAYERS, 3, P, P)
     np.testing.assert_allclose(
         found[-2:].reshape(6, P, P), wanted, atol=1e-4 * np.abs(wanted).max()

@@ -22,6 +22,7 @@ from huref_zk.comparison.compare import Side, compare, open_side
 from huref_zk.comparison.saved import make_fingerprint, serialise_fingerprint
 from huref_zk.comparison.tokens import TokenList
 from huref_zk.errors import InputError
+from huref_zk.files.formats import FINGERPRINT
 from tests.support.random_llm import llama
 from tests.support.saved_fingerprints import TOKENS, near, random_fingerprint
 
@@ -242,8 +243,8 @@ FOREIGN = {
     "text": (lambda db: db.write_text("no database " * 50), "not a database"),
     "empty": (lambda db: db.write_bytes(b""), "no registry of this program"),
     "another program's": (altered("PRAGMA application_id = 7"), "no registry of this program"),
-    "newer": (altered("PRAGMA user_version = 2"), "has version 2, this program reads 1"),
-    "older": (altered("PRAGMA user_version = 0"), "has version 0"),
+    "newer": (altered("PRAGMA user_version = 3"), "has version 3, this program reads 2"),
+    "older": (altered("PRAGMA user_version = 1"), "has version 1"),
     "a table more": (altered("CREATE TABLE more (x)"), "tables that it must have"),
     "no table": (altered("DROP TABLE entries"), "tables that it must have"),
     "a trigger": (
@@ -368,10 +369,10 @@ def test_hostile_rows_are_refused(case, db):
 def test_a_blob_too_large_is_not_read(db, monkeypatch):
     registry.add(db, random_fingerprint("a"))
     size = len(serialise_fingerprint(random_fingerprint("a")))
-    monkeypatch.setattr(registry, "MAX_BYTES", size - 1)
+    monkeypatch.setattr(registry, "FINGERPRINT", replace(FINGERPRINT, max_bytes=size - 1))
     with pytest.raises(InputError, match="is larger than"):
         registry.entry(db, "a")
-    monkeypatch.setattr(registry, "MAX_BYTES", size)
+    monkeypatch.setattr(registry, "FINGERPRINT", replace(FINGERPRINT, max_bytes=size))
     assert registry.entry(db, "a").name == "a"
 
 

@@ -74,6 +74,8 @@ def test_all_numbers_are_in_it(of_models):
         for row in of_models.variants[name]:
             assert all(f"{t:.4f}" in text for t in (*row.terms, row.mean))
         assert f"{of_models.overall(name):.4f}" in text
+    assert all(f"{x:.4f}" in text for x in (*of_models.whole, sum(of_models.whole) / 3))
+    assert f"{sum(of_models.whole) / 3:.4f}" in "\n".join(comparison_in_words(of_models))
     v, shuffled = of_models.verdict, of_models.shuffled
     wanted = [f"{of_models.score:.6f}", f"{of_models.pcs:.4f}", f"{v.threshold:.4f}"]
     wanted += [p_words(v.p_pairs), p_words(v.p_shuffled), "0-3→0-3", "4096, matched by their text"]
@@ -248,7 +250,8 @@ def test_nothing_matched_can_be_reported():
         score=0.0,
         pairs=(),
         matrix=np.full((2, 3, 3), -0.1),
-        variants={"sketch": (), "canonical": (LayerIcs(0, 0, (0.0, 0.0, 0.0)),)},
+        variants={"matched": (), "canonical": (LayerIcs(0, 0, (0.0, 0.0, 0.0)),)},
+        whole=None,
         pcs=None,
         rearranged=False,
         shuffled=None,

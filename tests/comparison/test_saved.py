@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import re
 import struct
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,7 @@ import pytest
 
 from huref_zk.comparison.saved import (
     _BOUNDS,
-    MAGIC,
+    _FIELDS,
     Saved,
     make_fingerprint,
     parse_fingerprint,
@@ -23,7 +23,8 @@ from huref_zk.comparison.saved import (
 )
 from huref_zk.comparison.tokens import TokenList
 from huref_zk.errors import InputError
-from huref_zk.files.container import canonical_json, pack_container
+from huref_zk.files.container import canonical_json, pack, unpack
+from huref_zk.files.formats import BUNDLE, FINGERPRINT
 from tests.support.saved_fingerprints import LAYERS, TOKENS, P, random_fingerprint
 
 MAPS_BYTES = 4 * LAYERS * 3 * P * P
@@ -31,15 +32,8 @@ MAPS_BYTES = 4 * LAYERS * 3 * P * P
 
 def taken_apart(saved: Saved) -> tuple[dict, bytes, bytes, bytes, bytes]:
     """Header and the sections maps, ids, texts, v of a serialised fingerprint."""
-    data = serialise_fingerprint(saved)
-    size = int.from_bytes(data[8:12], "big")
-    header, rest = json.loads(data[12 : 12 + size]), data[12 + size :]
-    cuts = [MAPS_BYTES, 8 * TOKENS, header["texts_bytes"]]
-    sections = []
-    for length in cuts:
-        sections.append(rest[:length])
-        rest = rest[length:]
-    return header, sections[0], sections[1], sections[2], rest
+    header, sections = unpack(FINGERPRINT, serialise_fingerprint(saved))
+    return header, *sections
 
 
 @pytest.fixture(scope="module")
@@ -80,19 +74,16 @@ def test_texts_of_any_kind_survive(saved):
 def changed_header(**changes):
     def change(header, *sections):
         new = {k: v for k, v in {**header, **changes}.items() if v is not None}
-        return pack_container(MAGIC, new, sections)
+        return pack(FINGERPRINT, new, sections)
 
     return change
 
 
 def changed_section(index: int, make):
-    """Another section, and for texts (2) its length in the header, too."""
-
     def change(header, *sections):
         sections = list(sections)
         sections[index] = make(sections[index])
-        header = header | {"texts_bytes": len(sections[2])}
-        return pack_container(MAGIC, header, sections)
+        return pack(FINGERPRINT, header, sections)
 
     return change
 
@@ -104,10 +95,13 @@ def with_bytes(new: bytes, at: int = 0):
 NAN, INF = (np.array(x, dtype="<f4").tobytes() for x in (np.nan, np.inf))
 TEXTS = [f"t{i}" for i in range(TOKENS)]
 MALFORMED = {
-    "other magic": (lambda h, *s: pack_container(b"HUREFZKC", h, s), "other bytes"),
-    "other format": (changed_header(format="huref-zk fingerprint 2"), "not that of"),
-    "a field lacks": (changed_header(seed=None), "not that of"),
-    "a field too many": (changed_header(more=1), "not that of"),
+    "other magic": (lambda h, *s: pack(BUNDLE, h, s), "other bytes"),
+    "other version": (
+        lambda h, *s: pack(FINGERPRINT, h, s).replace(b"\x02", b"\x03", 1),
+        "of version 3; this program reads version 2",
+    ),
+    "a field lacks": (changed_header(seed=None), "lacks the field 'seed'"),
+    "a field too many": (changed_header(more=1), "unknown field 'more'"),
     "no layers": (changed_header(layers=0), "layers must be"),
     "too many layers": (changed_header(layers=4097), "layers must be"),
     "layers as text": (changed_header(layers="3"), "layers must be"),
@@ -115,9 +109,8 @@ MALFORMED = {
     "negative p": (changed_header(p=-16), "p must be"),
     "no tokens": (changed_header(tokens=0), "tokens must be"),
     "too many tokens": (changed_header(tokens=(1 << 16) + 2), "tokens must be"),
-    "odd tokens": (changed_header(tokens=TOKENS - 1), "even in number"),
-    "texts too long": (changed_header(texts_bytes=(16 << 20) + 1), "texts_bytes must be"),
-    "negative texts": (changed_header(texts_bytes=-1), "texts_bytes must be"),
+    "odd tokens": (changed_header(tokens=TOKENS - 1), "odd in number"),
+    "texts too long": (changed_section(2, lambda d: d + b" " * (16 << 20)), "texts have more than"),
     "empty name": (changed_header(name=""), "name must be"),
     "long name": (changed_header(name="x" * 201), "name must be"),
     "name of two lines": (changed_header(name="a\nb"), "name must be"),
@@ -125,14 +118,18 @@ MALFORMED = {
     "name as number": (changed_header(name=1), "name must be"),
     "short seed": (changed_header(seed="00" * 31), "seed must be"),
     "upper-case seed": (changed_header(seed="AB" * 32), "seed must be"),
-    "model as text": (changed_header(model="llama"), "must be an object"),
-    "too many facts": (changed_header(model={str(i): i for i in range(33)}), "must be an object"),
-    "nested fact": (changed_header(model={"a": [1]}), "facts must be"),
-    "long fact": (changed_header(model={"a": "x" * 201}), "facts must be"),
-    "v of another length": (changed_header(v_entries=256), "0 or 512"),
-    "v missing": (changed_header(v_entries=0), "too long"),
-    "cut off": (lambda h, *s: pack_container(MAGIC, h, s)[:-1], "too short"),
-    "longer": (lambda h, *s: pack_container(MAGIC, h, s) + b"\0", "too long"),
+    "model as text": (changed_header(model="llama"), "object of at most"),
+    "too many facts": (changed_header(model={str(i): i for i in range(33)}), "object of at most"),
+    "nested fact": (changed_header(model={"a": [1]}), "integers or printable texts"),
+    "long fact": (changed_header(model={"a": "x" * 201}), "integers or printable texts"),
+    "v of another length": (
+        changed_section(3, lambda d: d[:-8]),
+        "section v has 4088 bytes, not 0",
+    ),
+    "maps of another length": (changed_section(0, lambda d: d[:-4]), "section maps has"),
+    "fewer ids": (changed_section(1, lambda d: d[:-8]), "section ids has"),
+    "cut off": (lambda h, *s: pack(FINGERPRINT, h, s)[:-1], "too short"),
+    "longer": (lambda h, *s: pack(FINGERPRINT, h, s) + b"\0", "too long"),
     "NaN": (changed_section(0, with_bytes(NAN, 40)), "NaN or infinite"),
     "infinite": (changed_section(0, with_bytes(INF, MAPS_BYTES - 4)), "NaN or infinite"),
     "a token twice": (changed_section(1, lambda d: d[:-8] + d[:8]), "not distinct"),
@@ -159,16 +156,17 @@ def test_malformed_files_are_refused(case, saved):
     with pytest.raises(InputError, match=words):
         parse_fingerprint(change(*parts))
     # The same parts, put together unchanged, are read.
-    assert same(parse_fingerprint(pack_container(MAGIC, parts[0], parts[1:])), saved)
+    assert same(parse_fingerprint(pack(FINGERPRINT, parts[0], parts[1:])), saved)
 
 
 def test_a_file_too_large_is_not_read(tmp_path, saved, monkeypatch):
     write_fingerprint(tmp_path / "x.hzf", saved)
     size = (tmp_path / "x.hzf").stat().st_size
-    monkeypatch.setattr("huref_zk.comparison.saved.MAX_BYTES", size - 1)
+    where = "huref_zk.comparison.saved.FINGERPRINT"
+    monkeypatch.setattr(where, replace(FINGERPRINT, max_bytes=size - 1))
     with pytest.raises(InputError, match="larger than"):
         read_fingerprint(tmp_path / "x.hzf")
-    monkeypatch.setattr("huref_zk.comparison.saved.MAX_BYTES", size)
+    monkeypatch.setattr(where, replace(FINGERPRINT, max_bytes=size))
     assert same(read_fingerprint(tmp_path / "x.hzf"), saved)
 
 
@@ -197,11 +195,7 @@ def test_the_file_is_the_documented_one(saved):
     doc = (Path(__file__).resolve().parents[2] / "docs" / "formats.md").read_text(encoding="utf-8")
     header, maps, ids, texts, v = taken_apart(saved)
     table = doc.split("<!-- fields: fingerprint -->\n", 1)[1].split("\n\n", 1)[0]
-    assert re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE) == [
-        *("format", "name", "model", "layers", "p", "seed", "tokens", "texts_bytes", "v_entries")
-    ]
-    assert set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) == set(header)
-    assert f"hex `{MAGIC.hex(' ')}`" in doc and f"| `{header['format']}` |" in doc
+    assert set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) == set(header) == set(_FIELDS)
     for name, bound in _BOUNDS.items():
         assert f"{bound:,}" in next(line for line in table.splitlines() if f"`{name}`" in line)
     assert maps == b"".join(struct.pack("<f", x) for x in saved.maps.ravel())
