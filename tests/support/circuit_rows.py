@@ -65,7 +65,7 @@ def maps_with_norms(
     encoder = encoder or load_encoder()
     rng = np.random.default_rng(seed)
     unit = rng.normal(size=(len(wanted), 16, 16)) * 2.0**shape.shift
-    low, high = np.zeros(len(wanted)), np.full(len(wanted), 2.0**16)
+    low, high = np.zeros(len(wanted)), np.full(len(wanted), 2.0**20)
     for _ in range(200):
         scale = (low + high) / 2
         maps = [
