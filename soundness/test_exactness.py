@@ -1,8 +1,7 @@
-"""ezkl's two kinds of einsum, and the whole circuit, against exact integers.
+"""ezkl's einsums, and the whole circuit, against exact integers.
 
-ezkl computes a product of tensors either plainly or with a probabilistic argument (Freivalds'),
-which is newer than its audit and is what this circuit uses. Both must give what big integers give,
-and the whole circuit either that or nothing.
+Every einsum of the circuit must give what big integers give, and the whole circuit either that or
+nothing.
 """
 
 from __future__ import annotations
@@ -11,66 +10,64 @@ import json
 from dataclasses import replace
 
 import numpy as np
-import onnx
 import pytest
-from onnx import helper, numpy_helper
 
-from huref_zk.circuit import graph, keys
-from huref_zk.circuit.shape import SALTS, Shape
+from huref_zk.circuit import keys
+from huref_zk.circuit.shape import TERMS, shape_for
+from huref_zk.circuit.writer import GraphWriter
 from huref_zk.curve.bn254 import R
-from huref_zk.invariants.encoder import MAPS, P, encode_exact, load_encoder
-from huref_zk.invariants.quantise import FILTER_BITS, I128_BITS
-from huref_zk.native import ezkl as runner
-from soundness.mutants import NONE, evaluate, witness_output
+from huref_zk.invariants.encoder import (
+    CONDITIONS,
+    MAPS,
+    NORM_MAX,
+    NORM_MIN,
+    encode_exact,
+    load_encoder,
+    norms,
+)
+from huref_zk.native import ezkl
+from soundness.mutants import NONE, evaluate
+from tests.support.circuit_rows import (
+    columns_of,
+    compiled,
+    maps_of,
+    output_of,
+    random_rows,
+    rows_of_maps,
+    salted,
+)
 
-SMALL = Shape(widths=(4, 4, 4), k=13, shift=36)
+SMALL = shape_for(16)
 
 
 # --- single einsums ------------------------------------------------------------------------------
 
 # equation, shape of the committed operand, shape of the second (None: the operand itself).
 EINSUMS = {
+    "rows": ("te,e->t", (3, 20), (20,)),
+    "right weights": ("cab,b->ca", (2, 4, 5), (5,)),
+    "left weights": ("sta,sa->t", (2, 3, 4), (2, 4)),
     "filters": ("cixjy,cfxy->cfij", (2, 2, 4, 2, 4), (2, 3, 4, 4)),
     "energy": ("cfij,cfij->c", (2, 3, 2, 2), None),
     "mixing": ("cfij,ocf->oij", (2, 3, 2, 2), (5, 2, 3)),
     "read-out": ("oij,qo->qij", (5, 2, 2), (4, 5)),
-    "product": ("ae,be->ab", (6, 9), (6, 9)),
 }
 
 
-def einsum(name: str, first: np.ndarray, second: np.ndarray | None, plain: bool, folder) -> list:
+def einsum(name: str, first: np.ndarray, second: np.ndarray | None, folder) -> list[int]:
     """The named einsum by ezkl, in the true circuit's run arguments; a flat list of integers."""
     equation, *_ = EINSUMS[name]
-    flat = numpy_helper.from_array(np.array(first.shape, dtype=np.int64), "shape")
-    nodes = [helper.make_node("Reshape", ["x", "shape"], ["first"])]
-    inputs, constants = ["first", "first"], [flat]
-    if second is not None:
-        constants.append(numpy_helper.from_array(second.astype(np.float32), "second"))
-        inputs[1] = "second"
-    nodes.append(helper.make_node("Einsum", inputs, ["product"], equation=equation))
+    g = GraphWriter()
+    x = g.reshape("x", list(first.shape), "first")
+    other = x if second is None else g.real("second", second.astype(float))
     exact = np.einsum(equation, first, first if second is None else second)
-    all_of_it = numpy_helper.from_array(np.array([1, exact.size], dtype=np.int64), "all")
-    nodes.append(helper.make_node("Reshape", ["product", "all"], ["v"]))
-    made = helper.make_graph(
-        nodes,
-        name,
-        [helper.make_tensor_value_info("x", 1, [1, first.size])],
-        [helper.make_tensor_value_info("v", 1, [1, exact.size])],
-        [*constants, all_of_it],
-    )
-    model = helper.make_model(made, opset_imports=[helper.make_opsetid("", graph.OPSET)])
-    model.ir_version = graph.IR_VERSION
-    onnx.save(model, str(folder / "graph.onnx"))
-    arguments = {**keys.run_arguments(SMALL), "disable_freivalds": plain}
-    settings, circuit = folder / "settings.json", folder / "circuit.ezkl"
-    runner.run("gen_settings", model=folder / "graph.onnx", output=settings, py_run_args=arguments)
-    runner.run(
-        "compile_circuit",
-        model=folder / "graph.onnx",
-        compiled_circuit=circuit,
-        settings_path=settings,
-    )
-    return witness_output(circuit, [first.reshape(-1).tolist()], folder)
+    g.reshape(g.einsum(equation, [x, other], "product"), [1, exact.size], "out")
+    graph, settings, circuit = (folder / n for n in ("graph.onnx", "settings.json", "c.ezkl"))
+    graph.write_bytes(g.serialise(name, {"x": first.size}, ("out", exact.size)))
+    arguments = keys.run_arguments(SMALL)
+    ezkl.run("gen_settings", model=graph, output=settings, py_run_args=arguments)
+    ezkl.run("compile_circuit", model=graph, compiled_circuit=circuit, settings_path=settings)
+    return output_of(circuit, [first.reshape(-1).tolist()], folder)
 
 
 def operands(name: str, what: str) -> tuple[np.ndarray, np.ndarray | None]:
@@ -97,142 +94,145 @@ def test_einsum_against_integers(tmp_path, name, what):
     first, second = operands(name, what)
     equation, *_ = EINSUMS[name]
     exact = np.einsum(equation, first, first if second is None else second).reshape(-1)
-    for plain in (False, True):
-        found = einsum(name, first, second, plain, tmp_path)
-        assert found == [int(x) for x in exact], f"plain={plain}"
+    assert einsum(name, first, second, tmp_path) == [int(x) for x in exact]
 
 
-@pytest.mark.parametrize("plain", [False, True])
-def test_einsum_beyond_128_bits(tmp_path, plain):
+def test_einsum_beyond_128_bits(tmp_path):
     """Products are taken in the field: 128-bit integers do not wrap, and r's multiples vanish."""
-    one, two = (np.ones(shape, dtype=object) for shape in EINSUMS["product"][1:])
+    one, two = (np.ones(shape, dtype=object) for shape in EINSUMS["rows"][1:])
     for bits in (100, 107, 110, 200, 253):
-        (found,) = set(einsum("product", one * 2**bits, two * 2**20, plain, tmp_path))
-        assert found % R == 9 * 2 ** (bits + 20) % R
+        (found,) = set(einsum("rows", one * 2**bits, two * 2**20, tmp_path))
+        assert found % R == 20 * 2 ** (bits + 20) % R
+
+
+def test_an_index_that_three_operands_share(tmp_path):
+    """A known fault of ezkl 23.0.5's plain einsum: it sums over such an index twice, so no equation
+    of ours has one."""
+    g = GraphWriter()
+    x = g.reshape("x", [4], "row")
+    g.reshape(g.einsum("e,e,e->", [x, x, x], "cubes"), [1, 1], "out")
+    graph, settings, circuit = (tmp_path / n for n in ("graph.onnx", "settings.json", "c.ezkl"))
+    graph.write_bytes(g.serialise("cubes", {"x": 4}, ("out", 1)))
+    arguments = keys.run_arguments(SMALL)
+    ezkl.run("gen_settings", model=graph, output=settings, py_run_args=arguments)
+    ezkl.run("compile_circuit", model=graph, compiled_circuit=circuit, settings_path=settings)
+    (found,) = output_of(circuit, [[1, 2, 3, 4]], tmp_path)
+    assert found == 4 * (1 + 8 + 27 + 64)
+    ours = json.loads(keys.shipped_settings(shape_for(64)).read_text())["einsum_params"]
+    assert ours["equations"] and ours["total_einsum_col_size"] == 0
+    assert all(equation.count(",") == 1 for equation, _ in ours["equations"])
 
 
 # --- the whole circuit ---------------------------------------------------------------------------
 
 
-def rows_of(values: np.ndarray, seed: int = 0) -> np.ndarray:
-    """Rows (2 P, L + salts): the values, then salts as full-size field elements."""
-    rng = np.random.default_rng(seed)
-    salts = [[int.from_bytes(rng.bytes(32), "big") % R for _ in range(SALTS)] for _ in range(2 * P)]
-    return np.concatenate([values.astype(object), np.array(salts, dtype=object)], axis=1)
+def exact_output(rows) -> list[int]:
+    """v, and how many conditions hold, of rows with maps whose norms are not zero."""
+    encoder, maps = load_encoder(), maps_of(rows)
+    sizes = norms(encoder, maps, SMALL.shift)
+    held = sum((n >= NORM_MIN) + (n <= NORM_MAX) for n in sizes)
+    return [*encode_exact(encoder, maps, SMALL.shift), held, *[0] * TERMS]
 
 
-def maps_of(rows: np.ndarray, shape: Shape = SMALL) -> list:
-    mask = graph.term_mask(shape).astype(int).astype(object)
-    return [((rows[:P] * m) @ rows[P:].T).tolist() for m in mask]
-
-
-def exact_v(rows: np.ndarray) -> list[int]:
-    return encode_exact(load_encoder(), maps_of(rows), SMALL.shift)
-
-
-def random_values(bits: float, seed: int) -> np.ndarray:
-    """Values whose maps have rms 2^bits."""
-    rng = np.random.default_rng(seed)
-    return np.rint(rng.normal(scale=2.0 ** ((bits - 1) / 2), size=(2 * P, SMALL.length)))
-
-
-def integers(values: np.ndarray) -> np.ndarray:
-    return values.astype(np.int64)
-
-
-def one_patch() -> np.ndarray:
+def one_patch():
     """Each map is zero but for one entry, so most of u is zero."""
-    values = np.zeros((2 * P, SMALL.length), dtype=np.int64)
-    for start in range(0, SMALL.length, 4):
-        values[start % P, start] = 1 << 20
-        values[P + (start // 4) % P, start] = 1 << 21
-    return values
+    maps = np.zeros((MAPS, 16, 16), dtype=object)
+    for t in range(MAPS):
+        maps[t, t, 2 * t + 1] = 300 << SMALL.shift
+    return rows_of_maps(SMALL, maps.tolist())
 
 
-def ties() -> np.ndarray:
-    """Products of 2^35 times -1, 0, 1: every filtered entry is a multiple of half the divisor."""
+def ties():
+    """Maps of multiples of 2^(shift - 1): every filtered entry is one of half the divisor."""
     rng = np.random.default_rng(2)
-    values = np.zeros((2 * P, SMALL.length), dtype=np.int64)
-    for start in range(0, SMALL.length, 4):
-        for i in range(P):
-            values[i, start + i % 4] = 1 << 18
-            values[P + i, start : start + 4] = rng.integers(-1, 2, 4) << 17
-    return values
+    return rows_of_maps(
+        SMALL, (rng.integers(-99, 100, (MAPS, 16, 16)) << (SMALL.shift - 1)).tolist()
+    )
+
+
+def of_one_sign(sign: int):
+    rng = np.random.default_rng(4)
+    maps = sign * rng.integers(1, 1 << (SMALL.shift + 6), (MAPS, 16, 16))
+    return rows_of_maps(SMALL, maps.tolist())
+
+
+def full_of_ones():
+    """All rows equal: maps of rank one."""
+    bits = (SMALL.shift + 2) // 2
+    left, right = np.ones((32, TERMS, 16)), np.ones((16, 16))
+    return salted(left.astype(np.int64) << bits, right.astype(np.int64) << bits)
 
 
 INPUTS = {
-    "random": lambda: integers(random_values(41, 1)),
-    "small": lambda: integers(random_values(37, 2)),
-    "large": lambda: integers(random_values(44, 3)),
-    "negative": lambda: -np.abs(integers(random_values(41, 4))) - 1,
-    "positive": lambda: np.abs(integers(random_values(41, 5))) + 1,
+    "random": lambda: random_rows(SMALL, 1),
+    "small": lambda: random_rows(SMALL, 2, SMALL.shift + 3.2),
+    "large": lambda: random_rows(SMALL, 3, SMALL.shift + 6.8),
+    "negative": lambda: of_one_sign(-1),
+    "positive": lambda: of_one_sign(1),
     "ties": ties,
     "mostly-zero": one_patch,
-    "rank-one": lambda: np.ones((2 * P, SMALL.length), dtype=np.int64) << 20,
+    "rank-one": full_of_ones,
 }
 
 
-@pytest.mark.parametrize("name", sorted(INPUTS))
-def test_circuit_against_integers(tmp_path, name):
-    rows = rows_of(INPUTS[name]())
-    assert evaluate(NONE, SMALL, rows.tolist(), tmp_path) == exact_v(rows)
-
-
 @pytest.fixture(scope="module")
-def compiled(tmp_path_factory):
+def circuit(tmp_path_factory):
     """The true circuit of SMALL, compiled."""
-    folder = tmp_path_factory.mktemp("compiled")
-    evaluate(NONE, SMALL, rows_of(INPUTS["random"]()).tolist(), folder)
-    return folder / "circuit.ezkl"
+    return compiled(SMALL, tmp_path_factory.mktemp("compiled"))
 
 
-def either(compiled, rows: np.ndarray, folder) -> str:
+@pytest.mark.parametrize("name", sorted(INPUTS))
+def test_circuit_against_integers(circuit, tmp_path, name):
+    rows = INPUTS[name]()
+    found = output_of(circuit, columns_of(rows), tmp_path)
+    assert found == exact_output(rows)
+    assert found[-1 - TERMS] == CONDITIONS
+
+
+def either(circuit, rows, folder) -> str:
     """ "exact" or "refused"; fails on any third thing."""
     try:
-        found = witness_output(compiled, rows.tolist(), folder)
-    except runner.EzklFailed as error:
+        found = output_of(circuit, columns_of(rows), folder)
+    except ezkl.EzklFailed as error:
         assert "gen_witness" in str(error)
         return "refused"
-    assert found == exact_v(rows)
+    assert found == exact_output(rows)
     return "exact"
 
 
-def test_from_the_smallest_maps_to_the_largest(compiled, tmp_path):
-    """Maps of 2^30 to 2^115, the bound of quantise: exact while it can be, then refused."""
-    results = []
-    for bits in (30, 34, 38, 42, 46, 50, 58, 70, I128_BITS - FILTER_BITS):
-        scale = 1 << max(0, (bits - 20) // 2)
-        values = integers(random_values(20, bits)).astype(object) * scale
-        results.append(either(compiled, rows_of(values), tmp_path))
-    middle = results.index("exact")
-    stop = len(results) - results[::-1].index("exact")
-    assert set(results[middle:stop]) == {"exact"}  # no holes
-    assert stop - middle >= 4, results
+def test_from_the_smallest_maps_to_the_largest(circuit, tmp_path):
+    """Maps of 2^20 to 2^115, the bound of quantise: exact while it can be, then refused; and all
+    conditions hold somewhere in the middle of where it is exact."""
+    sizes = [20, 26, 30, 33, SMALL.shift + 5, 40, 44, 48, 56, 70, 115]
+    results = [either(circuit, rows_at(bits), tmp_path) for bits in sizes]
+    first, last = results.index("exact"), len(results) - results[::-1].index("exact")
+    assert set(results[first:last]) == {"exact"}  # no holes
+    assert last - first >= 4, results
     assert results[-1] == "refused", results
+    assert first <= sizes.index(SMALL.shift + 5) < last
+
+
+def rows_at(bits: float):
+    """Rows whose maps are random with about so many bits."""
+    rng = np.random.default_rng(int(bits))
+    unit = rng.integers(-(1 << 18), 1 << 18, (MAPS, 16, 16)).astype(object)
+    return rows_of_maps(SMALL, (unit * (1 << max(0, int(bits) - 18))).tolist())
 
 
 @pytest.mark.parametrize("which", range(MAPS))
-def test_one_map_zero(compiled, tmp_path, which):
-    values = INPUTS["random"]()
-    rows = rows_of(values)
-    zero = rows.copy()
-    zero[:, 4 * which : 4 * which + 4] = 0
-    with pytest.raises(runner.EzklFailed, match="gen_witness"):
-        witness_output(compiled, zero.tolist(), tmp_path)
-    assert witness_output(compiled, rows.tolist(), tmp_path) == exact_v(rows)
+def test_one_map_zero(circuit, tmp_path, which):
+    rows = INPUTS["random"]()
+    maps = maps_of(rows)
+    maps[which] = [[0] * 16 for _ in range(16)]
+    with pytest.raises(ezkl.EzklFailed, match="gen_witness"):
+        output_of(circuit, columns_of(rows_of_maps(SMALL, maps)), tmp_path)
+    assert output_of(circuit, columns_of(rows), tmp_path) == exact_output(rows)
 
 
-def test_the_plain_einsum_sums_a_shared_index_twice(tmp_path):
-    """The known fault of ezkl 23.0.5's plain einsum: M comes out `row` times too large, so the
-    circuit must not be built with it; the probabilistic one is right."""
-    tiny = Shape(widths=(1, 1, 1), k=13, shift=36)
-    rows = rows_of(integers(random_values(40, 7))[:, : tiny.length])
-    maps = maps_of(rows, tiny)
-    repeated = [[[tiny.row * x for x in line] for line in m] for m in maps]
-    plain = replace(NONE, arguments={"disable_freivalds": True})
-    for mutant, expected in ((NONE, maps), (plain, repeated)):
-        found = evaluate(mutant, tiny, rows.tolist(), tmp_path)
-        assert found == encode_exact(load_encoder(), expected, tiny.shift)
-    assert "disable_freivalds" not in keys.run_arguments(tiny)
-    settings = json.loads((tmp_path / "settings.json").read_text())
-    assert settings["run_args"]["disable_freivalds"] is True  # the switch does switch
+def test_another_shift_is_another_circuit(tmp_path):
+    """The divisor is the shape's: the same rows under one of twice the size."""
+    longer = replace(SMALL, shift=SMALL.shift + 1)
+    rows = INPUTS["random"]()
+    found = evaluate(NONE, longer, rows, tmp_path)
+    assert found[:512] == encode_exact(load_encoder(), maps_of(rows), longer.shift)
+    assert found[:512] != exact_output(rows)[:512]
