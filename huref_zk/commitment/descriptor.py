@@ -49,6 +49,9 @@ CORE_SETS = {"whole": ("C",), "last-two": ("C0", "C1"), "official": ("C0", "C1")
 CHOICES = ("common", "rare", "given")
 MAX_ROWS = 1 << 17
 """Rows of the largest commitment that is read."""
+MIN_TOKENS = 50
+"""The fewest tokens whose 48 balanced sketch rows can be independent: fewer would leave a picture
+only a handful of forms, whatever the model."""
 MAX_HIDDEN = 1 << 15
 MAX_COLUMNS = 1 << 20
 MAX_LAYERS = 1 << 12
@@ -180,7 +183,7 @@ def parse_descriptor(value: Any) -> Descriptor:
         model=model,
         layers=layers,
         tokens=Tokens(
-            integer(tokens["count"], f"{what}'s tokens.count", 2, MAX_ROWS),
+            integer(tokens["count"], f"{what}'s tokens.count", MIN_TOKENS, MAX_ROWS),
             hex_digits(tokens["digest"], f"{what}'s tokens.digest"),
             one_of(tokens["choice"], f"{what}'s tokens.choice", CHOICES),
         ),

@@ -2,7 +2,7 @@
 
 Each invariant map of HuRef (section 4.2) is E W E^T with E the embeddings of some tokens. For the
 whole model W is taken off what the blocks compute on the tokens' normalised embeddings x_k, so that
-no rewriting that keeps the function moves it:
+no rewriting of a block that keeps what it computes on every input moves it:
 
     a   sum_h w_h A_h / (1 + s_h^2)^(1/2)      A_h = Wq_h^T Wk_h, O_h = Wv_h^T Wo_h^T
     b   O = sum_h O_h                           the block's answer to a context of one token

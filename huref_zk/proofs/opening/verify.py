@@ -58,8 +58,8 @@ def verify_file(
     policy: what is demanded of recipe, layers and tokens, None for nothing (a sketch's seed plays
     no part here). choice: the rows must be those that it chooses. recompute: gives what a model
     that the caller holds makes under a descriptor (differences.recomputing); the rows must be that
-    model's. Raises StepFailed (a claim that is false or malformed; at the step "weights" its cause is a
-    differences.Different), InputError (unreadable arguments), EnvironmentLacks.
+    model's. Raises StepFailed (a claim that is false or malformed; at the step "weights" its cause
+    is a differences.Different), InputError (unreadable arguments), EnvironmentLacks.
     """
     root = expected_root(expected)
     data = read_claim(path, OPENING)
