@@ -11,7 +11,6 @@ import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import wraps
-from pathlib import Path
 from typing import Any, NoReturn
 
 import click
@@ -25,7 +24,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from huref_zk.cli.outputs import check_command, check_outputs
+from huref_zk.cli.outputs import check_command
 from huref_zk.errors import EnvironmentLacks, HurefError, InputError, NotValid, StepFailed
 
 TRACEBACK = "HUREF_ZK_TRACEBACK"
@@ -201,8 +200,3 @@ def _os_error(e: OSError) -> HurefError:
         PermissionError,
     )
     return InputError(text) if isinstance(e, kinds) else EnvironmentLacks(text)
-
-
-def check_targets(*paths: Path, make_folder: bool = False) -> None:
-    """check_outputs, for names that are known only while a command runs."""
-    check_outputs(paths, force=True, make_folders=make_folder)

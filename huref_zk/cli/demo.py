@@ -9,6 +9,7 @@ import click
 
 from huref_zk.cli.common import TEST_SETUP_NOTE, Output, with_output
 from huref_zk.cli.options import keys_option
+from huref_zk.cli.outputs import check_outputs
 from huref_zk.errors import HurefError, NotValid
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from huref_zk.proofs.kernel import Setup
 
 MODELS = ("demo-base", "demo-child", "demo-stranger")
+FILES = ("fp.hzp", "fp.png", "tampered.png", "sheet.png", *(f"{name}.png" for name in MODELS))
 
 
 @click.command()
@@ -31,6 +33,7 @@ def demo(output: Output, out: Path, cache: Path) -> None:
     from huref_zk import api
     from huref_zk.proofs.kernel import Setup
 
+    check_outputs([out / name for name in FILES], force=True, make_folders=True)
     owner, bundle, image = out / "owner", out / "fp.hzp", out / "fp.png"
     similarity = _pictures(output, out)
     with output.tasks("committing to demo-base") as progress:

@@ -21,9 +21,6 @@ if TYPE_CHECKING:
     from huref_zk.srs.file import Srs
     from huref_zk.srs.name import SrsName
 
-BUILDING = (".building-", ".unpacking-")
-"""How folders begin in which keys are made; see circuit/keys.py."""
-
 
 @click.command()
 @click.argument("what", type=REFERENCE, metavar="D|MODEL|FILE")
@@ -227,9 +224,10 @@ def clean_command(output: Output, proving: bool, everything: bool, cache: Path) 
 
     Whatever is removed can be derived again by setup. SRS files are never removed.
     """
+    from huref_zk.circuit.keys import BUILDING, UNPACKING
     from huref_zk.native.scratch import sweep
 
-    removed = [path for prefix in BUILDING for path in sweep(cache, prefix)]
+    removed = [path for prefix in (BUILDING, UNPACKING) for path in sweep(cache, prefix)]
     size = 0
     for kept in kept_keys(cache):
         if everything or not kept.record:
