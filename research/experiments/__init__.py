@@ -1,4 +1,4 @@
-"""What docs/results.md reports, each from scratch: `huref-zk experiment NAME`.
+"""What docs/results.md reports, each from scratch: `python -m research.experiments NAME`.
 
 Every experiment is a module with ``run(out, progress) -> dict``: it writes its figures, a plot and
 its part of the page, NAME.md, into the folder ``out``, and models it makes below ``out/models``.
@@ -38,9 +38,11 @@ def run(name: str, docs: Path, progress: Progress) -> dict:
 def assemble(out: Path) -> str:
     """The page of all parts that are there; each part opens with a heading of its own."""
     parts = [
-        "# Results\n\nEvery table and plot below is made by `huref-zk experiment NAME`, from "
-        "scratch, models included.\nFigures depend a little on the Python release, whose source is "
-        "the text that trains them, and on torch.\n"
+        "# Results\n\nEvery table and plot below is made by `python -m research.experiments NAME`, "
+        "from scratch, models included.\nFigures depend a little on the Python release, whose "
+        "source is the text that trains them, and on torch.\nPictures, vectors and sketches of "
+        "attacks and derivations were last made of the paper's form, the plain terms\nof the last "
+        "two layers over the rarest tokens; for the recipe `whole` see [cores](cores.md).\n"
     ]
     for name in EXPERIMENTS:
         part = out / f"{name}.md"
