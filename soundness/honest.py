@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import math
 import resource
 import shutil
 import sys
@@ -26,7 +27,7 @@ import numpy as np
 from huref_zk.circuit import keys
 from huref_zk.errors import HurefError
 from huref_zk.files.writing import write_atomically
-from huref_zk.invariants.encoder import load_encoder, norms
+from huref_zk.invariants.encoder import filtered, load_encoder, norms
 from huref_zk.invariants.quantise import Quantised, integer_maps, projected
 from huref_zk.invariants.sketch import PUBLIC_SEED, group_rows
 from huref_zk.proofs.kernel import Policy, Setup
@@ -101,14 +102,19 @@ def meeting(q: Quantised, seed: bytes, shift: int, wanted: Sequence[int]) -> Qua
     left, _, right = projected(q, seed)
     rows = left[group_rows(0)].astype(object)
     maps = np.array(integer_maps(q, seed), dtype=object)
-    found = norms(encoder, maps, shift)
+
+    def sizes(of: np.ndarray) -> list[float]:
+        """The norms before they are rounded, so that small steps are seen."""
+        return [math.sqrt(int((u**2).sum())) for u in filtered(encoder, of, shift)]
+
+    found = sizes(maps)
     for t, goal in enumerate(wanted):
-        while found[t] != goal:
+        while round(found[t]) != goal:
             i, j = rng.integers(0, core.shape[1], 2)
-            by = int(rng.choice([-1, 1])) * max(1, abs(found[t] - goal) // 4)
+            by = int(rng.choice([-1, 1]) * rng.integers(1, 9 + int(abs(found[t] - goal))))
             other = maps.copy()
             other[t] += by * np.outer(rows[:, i], right[:, j].astype(object))
-            moved = norms(encoder, other, shift)
+            moved = sizes(other)
             if abs(moved[t] - goal) < abs(found[t] - goal):
                 maps, found = other, moved
                 q.C[0][t, i, j] += by
