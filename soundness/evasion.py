@@ -44,6 +44,7 @@ def tuned(
     """
     import torch
 
+    torch.set_num_threads(1)  # its matrices are too small for more to be of use
     names = [EMBEDDING, *(_name(i, p) for i in range(config["num_hidden_layers"]) for p in PARTS)]
     start = [torch.tensor(tensors[n], dtype=torch.float32) for n in names]
     size = float(np.sqrt(sum((t.astype(np.float64) ** 2).sum() for t in tensors.values())))
