@@ -36,7 +36,7 @@ from tests.support import ptau_files
 from tests.support.chain import write_model
 
 HEX = "0123456789abcdef" * 4
-D, K, LAYER = 16, 32, 2
+D, K, LAYER = 16, 64, 2
 ATTENTION, FFN = 16, 24
 
 
