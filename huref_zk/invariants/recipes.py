@@ -152,7 +152,7 @@ def _whole(
     """One set: the sum over layers, each core divided by the square root of its size."""
     some = np.linspace(0, len(X), min(SUBSET, len(X)), endpoint=False).astype(int)
     centre = X.mean(axis=0, dtype=np.float64).astype(np.float32)
-    tokens = Tokens(X[some] - centre, read[some])
+    tokens = Tokens(X[some] - centre, read[some], read)
     total = np.zeros((len(TERMS), dims.hidden, dims.hidden))
     for done, i in enumerate(layers):
         for term, core in enumerate(layer_cores(model, family, dims, i, tokens)):
