@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -113,6 +116,19 @@ def test_the_onnx_library_reads_the_graph():
     model = onnx.load_from_string(data)
     onnx.checker.check_model(model, full_check=True)
     assert model.SerializeToString(deterministic=True) == data
+
+
+def test_the_base_install_writes_the_graph():
+    """Without the onnx library, which only proving installs."""
+    program = (
+        "import sys; sys.modules.update(onnx=None, onnxruntime=None, torch=None)\n"
+        "import hashlib\n"
+        "from huref_zk.circuit import export, halo2, keys\n"
+        "from huref_zk.circuit.shape import shape_for\n"
+        "print(hashlib.sha256(shape_for(64).graph()).hexdigest())"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stdout.strip() == hashlib.sha256(shape_for(64).graph()).hexdigest(), done.stderr
 
 
 def test_a_constant_that_float32_cannot_hold_is_refused():
