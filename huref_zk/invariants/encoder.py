@@ -124,7 +124,8 @@ def filtered(encoder: Encoder, maps: Maps, shift: int) -> npt.NDArray[np.object_
     """u (6, 4, 4, 4) as (map, filter, i, j): Python integers. As of ``encode_exact``."""
     m = np.array(maps, dtype=object).reshape(MAPS, 4, 4, 4, 4)
     raw = np.einsum("cixjy,cfxy->cfij", m, encoder.filt.astype(object))
-    return np.vectorize(lambda a: _rescaled(a, shift), otypes=[object])(raw)
+    u: npt.NDArray[np.object_] = np.vectorize(lambda a: _rescaled(a, shift), otypes=[object])(raw)
+    return u
 
 
 def readout(encoder: Encoder, u: npt.NDArray[np.object_]) -> list[int]:
