@@ -17,7 +17,7 @@ from research.experiments.strangers import STRANGERS, config_of
 
 def rows_of(related, unrelated, missed=()):
     kinds = {"related": related, "unrelated": unrelated, "expected miss": missed}
-    empty = dict.fromkeys(("canonical", "sketch", "official", "pcs"))
+    empty = dict.fromkeys(("canonical", "whole", "official", "pcs"))
     return [
         {"kind": kind, "a": "x", "b": f"{kind} {i}", "what": "w", "score": score, **empty}
         | {"rearranged": False}

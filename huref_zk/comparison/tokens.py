@@ -27,9 +27,10 @@ class TokenList:
     texts: tuple[str, ...] | None
 
 
-def own_tokens(model: Model, vocab: int, count: int = TOKENS) -> TokenList:
-    """The tokens that a saved fingerprint is made over: the rarest (invariants/tokens.py)."""
-    ids, _ = choose_tokens(model, vocab, count, choice="rare")
+def own_tokens(model: Model, vocab: int, count: int = TOKENS, choice: str = "rare") -> TokenList:
+    """The tokens that a saved fingerprint is made over, or by another choice of them
+    (invariants/tokens.py)."""
+    ids, _ = choose_tokens(model, vocab, count, choice=choice)
     return TokenList(ids, _texts(model, ids))
 
 

@@ -1,8 +1,8 @@
 """What each attack does to a model's parameters, to its function, and to its fingerprint.
 
 Both embedded and real: demo-base and SmolLM2-135M. Tokens of the attacked model are those with the
-texts of the original's (as `compare` finds them); the official variant takes the same token numbers
-and the last two layers, as the authors' program does.
+texts of the original's common ones; the official variant takes the same token numbers and the last
+two layers, as the authors' program does.
 """
 
 from __future__ import annotations
@@ -19,13 +19,12 @@ from huref_zk.circuit.shape import shape_for
 from huref_zk.comparison.tokens import ids_in, own_tokens
 from huref_zk.comparison.variants import exact_ics
 from huref_zk.files.writing import write_atomically
-from huref_zk.invariants.canonical import Canonical, canonicalise
-from huref_zk.invariants.encoder import P
 from huref_zk.invariants.quantise import quantise
-from huref_zk.invariants.sketch import PUBLIC_SEED, ics, sketch
+from huref_zk.invariants.recipes import Cores, compute_cores
+from huref_zk.invariants.sketch import PUBLIC_SEED, exact_ics_of, ics, sketch
 from huref_zk.models.families import family_for
 from huref_zk.models.layers import dimensions
-from huref_zk.proofs.prepare import Prepared, fingerprint_vector
+from huref_zk.proofs.prepare import fingerprint_vector
 from huref_zk.render import load_generator, metrics, render
 from research.experiments import Progress
 from research.experiments.models import smollm2
@@ -70,9 +69,9 @@ class Job:
 
 @dataclass(frozen=True)
 class View:
-    """What is compared of a checkpoint: sketch float64 (6, 16, 16), vector v, its picture."""
+    """What is compared of a checkpoint: cores, sketch float64 (6, 16, 16), vector v, picture."""
 
-    form: Canonical
+    cores: Cores
     sketch: np.ndarray
     vector: np.ndarray
     picture: np.ndarray
@@ -132,7 +131,7 @@ class Bench:
         self.original = read_checkpoint(_reference(model, out))
         self.generator = load_generator(None)
         vocab = self.original.sizes.vocab
-        self.tokens = own_tokens(self.original.model(), vocab)
+        self.tokens = own_tokens(self.original.model(), vocab, choice="common")
         self.text = np.random.default_rng(0).integers(len(self.tokens.ids), size=TEXT)
         self.view = self.seen(self.original, self.tokens.ids)
         self.logits = self.run_on_text(self.original, self.tokens.ids)
@@ -146,7 +145,9 @@ class Bench:
             write_checkpoint(folder, attacked)
         model, vocab = attacked.model(), attacked.sizes.vocab
         matched = ids_in(model, vocab, self.tokens)
-        ids = own_tokens(model, vocab).ids if job.default_tokens else matched
+        ids = matched
+        if job.default_tokens:
+            ids = own_tokens(model, vocab, choice="common").ids
         view = self.seen(attacked, ids)
         logits_off = np.abs(self.run_on_text(attacked, matched) - self.logits).max()
         a, b = self.view.vector, view.vector
@@ -158,7 +159,7 @@ class Bench:
             "exact": ATTACKS[job.attack].exact,
             "logits_off": float(logits_off / self.logits.std()),
             "parameter_cosine": parameter_cosine(original, attacked),
-            "canonical_ics": self.exact(attacked, ids, view.form.layer_ids, "canonical"),
+            "whole_ics": float(exact_ics_of(self.view.cores, view.cores).mean()),
             "sketch_ics": ics(self.view.sketch, view.sketch),
             "official_ics": self.official(attacked),
             "vector_cosine": float(a @ b / np.linalg.norm(a) / np.linalg.norm(b)),
@@ -172,33 +173,28 @@ class Bench:
 
     def seen(self, checkpoint: Checkpoint, ids: np.ndarray) -> View:
         """The fingerprint over the tokens ``ids``, float and quantised."""
-        form = canonicalise(checkpoint.model(), token_ids=ids.tolist())
-        shape = shape_for(form.widths, len(form.token_ids), form.facts["hidden_size"])
-        prepared = Prepared(form, quantise(form, shape.shift), shape, ())
-        vector = fingerprint_vector(prepared, PUBLIC_SEED)
+        cores = compute_cores(checkpoint.model(), tokens=len(ids), token_ids=ids.tolist())
+        shape = shape_for(cores.X.shape[1])
+        vector = fingerprint_vector(quantise(cores, shape.shift), shape, PUBLIC_SEED)
         return View(
-            form=form,
-            sketch=sketch(form, PUBLIC_SEED, P),
+            cores=cores,
+            sketch=sketch(cores, PUBLIC_SEED),
             vector=np.array([float(x) for x in vector]),
             picture=render(vector, self.generator),
         )
 
-    def exact(
-        self, attacked: Checkpoint, ids: np.ndarray, layers: tuple[int, ...], variant: str
-    ) -> float:
-        """Mean ICS over all tokens: the original's last layers against ``layers``."""
-        sides = []
-        for checkpoint, chosen in ((self.original, self.tokens.ids), (attacked, ids)):
+    def official(self, attacked: Checkpoint) -> float:
+        """Mean exact ICS of the authors' terms: the same token numbers, and the last layers
+        whatever they are."""
+        sides, last = [], []
+        for checkpoint in (self.original, attacked):
             model = checkpoint.model()
             family = family_for(model)
-            sides.append((model, family, dimensions(model, family), chosen))
-        pairs = tuple(zip(self.view.form.layer_ids, layers, strict=True))
-        return float(exact_ics(sides[0], sides[1], pairs, variant).mean())
-
-    def official(self, attacked: Checkpoint) -> float:
-        """The same token numbers, and the last layers whatever they are."""
-        last = (attacked.sizes.layers - 2, attacked.sizes.layers - 1)
-        return self.exact(attacked, self.tokens.ids, last, "official")
+            dims = dimensions(model, family)
+            sides.append((model, family, dims, self.tokens.ids))
+            last.append((dims.layers - 2, dims.layers - 1))
+        pairs = tuple(zip(*last, strict=True))
+        return float(exact_ics(sides[0], sides[1], pairs, "official").mean())
 
     def run_on_text(self, checkpoint: Checkpoint, ids: np.ndarray) -> np.ndarray:
         """Logits float32 (TEXT, K) after random ones of the K tokens ``ids``, for those tokens."""
@@ -225,8 +221,8 @@ def page(rows: list[dict]) -> str:
         "",
         "Rewrites by `huref_zk.attacks`, whose maths is in docs/attacks.md, and the fingerprint "
         "before and after.",
-        "ICS: mean over terms and the last two layers, K = 4,096. Distances of the pictures: mean "
-        "CIEDE2000 of",
+        "ICS: mean over terms, of the whole model; official: of the last two layers; K = 4,096. "
+        "Distances of the pictures: mean CIEDE2000 of",
         "thumbnails, and 1 - MS-SSIM. Logits: largest change over their standard deviation.",
     ]
     for model in MODELS:
@@ -234,7 +230,7 @@ def page(rows: list[dict]) -> str:
             "",
             f"### {model}",
             "",
-            "| attack | logits | parameters' cosine | canonical ICS | sketch ICS, p = 16 | "
+            "| attack | logits | parameters' cosine | ICS | sketched ICS | "
             "official ICS | cosine of v | CIEDE2000 | 1 - MS-SSIM |",
             "|---|---|---|---|---|---|---|---|---|",
         ]
@@ -246,7 +242,7 @@ def page(rows: list[dict]) -> str:
                 job.label,
                 f"{row['logits_off']:.1e}",
                 f"{row['parameter_cosine']:.3f}",
-                f"{row['canonical_ics']:.6f}",
+                f"{row['whole_ics']:.6f}",
                 f"{row['sketch_ics']:.6f}",
                 f"{row['official_ics']:.3f}",
                 f"{row['vector_cosine']:.6f}",

@@ -74,7 +74,7 @@ def _compared(jobs: list[dict], log: Path, progress: Progress) -> list[dict]:
             row = {k: job[k] for k in ("kind", "a", "b", "what")} | {
                 "score": c.score,
                 "canonical": c.overall("canonical"),
-                "sketch": c.overall("sketch"),
+                "whole": None if c.whole is None else sum(c.whole) / 3,
                 "official": c.overall("official"),
                 "pcs": c.pcs,
                 "rearranged": c.rearranged,
@@ -183,12 +183,12 @@ def _page(rows: list[dict], f: dict) -> str:
             or ["- none"]
         ),
         "",
-        "| a | b | what | score | canonical | sketch | official | PCS | rearranged |",
+        "| a | b | what | score | canonical | whole | official | PCS | rearranged |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for row in rows:
         if row["kind"] != "unrelated":
-            numbers = (row[k] for k in ("score", "canonical", "sketch", "official", "pcs"))
+            numbers = (row[k] for k in ("score", "canonical", "whole", "official", "pcs"))
             cells = [row["a"], row["b"], row["what"], *map(_number, numbers)]
             cells.append("yes" if row["rearranged"] else "")
             lines.append("| " + " | ".join(cells) + " |")
