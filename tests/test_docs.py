@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").glob("*.md"))]
 LINK = re.compile(r"\]\(([^)\s]+)\)")
-PLACE = re.compile(r"`((?:tests|soundness|huref_zk|research|circuits|keys)/[\w./*-]+)`")
+PLACE = re.compile(r"`((?:tests|soundness|huref_zk|research|circuits|keys/verifying)/[\w./*-]+)`")
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from huref_zk.cli import main
 from huref_zk.comparison.null import fit_extreme, unrelated_table
 from research.experiments import EXPERIMENTS, assemble
+from research.experiments.__main__ import experiment
 from research.experiments.pairs import _compared, _figures, _page, _plot
 from research.experiments.strangers import STRANGERS, config_of
 
@@ -76,9 +76,9 @@ def test_the_page_has_the_parts_that_are_there_in_order(tmp_path):
 
 
 def test_the_command_lists_and_refuses():
-    listed = CliRunner().invoke(main, ["experiment", "--json"])
+    listed = CliRunner().invoke(experiment, ["--json"])
     assert set(json.loads(listed.output)["experiments"]) == set(EXPERIMENTS)
-    unknown = CliRunner().invoke(main, ["experiment", "nothing"])
+    unknown = CliRunner().invoke(experiment, ["nothing"])
     assert unknown.exit_code == 2 and "known: attacks" in unknown.output
 
 

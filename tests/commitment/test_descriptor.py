@@ -178,7 +178,7 @@ ALLOWED = [
     ("layers", [0]),
     ("layers", list(range(MAX_LAYERS))),
     ("layers", [1 << 16]),
-    ("tokens.count", 2),
+    ("tokens.count", 50),
     ("tokens.count", rows_beyond(0)),
     ("scales", {}),
     ("scales.E", "1e-300"),

@@ -124,7 +124,8 @@ def test_the_table_is_made_once(tmp_path, monkeypatch, little_text):
     sft, dropped, int8 = rows
     assert int8["ics_base"] > 0.99 > 0.3 > int8["ics_unrelated"]
     assert int8["pcs"] > 0.999 and 0 < int8["relative_change"] < 0.05
-    assert dropped["ics_base"] is None and dropped["pcs"] > 0.9
+    # The cores are sums over layers: a model that lost one can be compared.
+    assert 0.3 < dropped["ics_base"] < 0.99 and dropped["pcs"] > 0.9
     assert sft["steps"] == 2 and sft["loss_before"] == int8["loss_before"]
     folder = tmp_path / "models" / "demo-base-int8"
     theirs = sketch_of(prepare(str(folder)), PUBLIC_SEED)

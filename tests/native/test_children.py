@@ -18,6 +18,7 @@ from huref_zk.native import codec, process
 from huref_zk.native.process import GIB, Child
 from huref_zk.native.scratch import private_folder
 from tests.native import jobs
+from tests.support.signals import heed
 
 JOBS = jobs.__name__
 ROOT = Path(huref_zk.__file__).parents[1]
@@ -235,7 +236,9 @@ def test_children_end_with_their_parent(tmp_path, name, pool):
             "from huref_zk.native.workers import run_all\nfrom tests.native.jobs import sleep_where"
             f"\nrun_all(sleep_where, [({str(file)!r}, 60)])"
         )
-    parent = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stderr=subprocess.DEVNULL)
+    parent = subprocess.Popen(
+        [sys.executable, "-c", code], cwd=ROOT, stderr=subprocess.DEVNULL, preexec_fn=heed
+    )
     try:
         assert wait_until(lambda: file.exists() and "\n" in file.read_text())
         number, folder = file.read_text().split("\n")

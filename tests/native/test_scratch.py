@@ -10,6 +10,7 @@ import pytest
 
 from huref_zk.native import scratch
 from huref_zk.native.scratch import private_folder, sweep
+from tests.support.signals import heed
 
 HOLD = """
 import sys, time
@@ -25,7 +26,10 @@ with private_folder("kept-", parent=Path(sys.argv[1])) as folder:
 def hold(parent):
     """A process that holds a private folder, and the folder."""
     process = subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(parent)], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", HOLD, str(parent)],
+        stdout=subprocess.PIPE,
+        text=True,
+        preexec_fn=heed,
     )
     return process, Path(process.stdout.readline().strip())
 
