@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from huref_zk.cli.common import Output, with_output
+from huref_zk.cli.common import Output, failures_reported, with_output
 from huref_zk.errors import EnvironmentLacks, InputError
 
 
@@ -25,6 +25,11 @@ def experiment(output: Output, name: str | None, docs: Path) -> None:
 
     Interrupted experiments go on where they were. They need the extras prove, train and test.
     """
+    with failures_reported(output.json):
+        _make(output, name, docs)
+
+
+def _make(output: Output, name: str | None, docs: Path) -> None:
     from research.experiments import EXPERIMENTS, run
 
     if name is None:
