@@ -51,7 +51,7 @@ def command(*arguments: str, checkout: Path = ROOT) -> Cost:
     pid = os.posix_spawn(
         sys.executable,
         [sys.executable, "-c", program, *arguments],
-        os.environ,
+        {**os.environ, "PYTHONPATH": str(checkout)},
         file_actions=[(os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)],
     )
     _, status, usage = os.wait4(pid, 0)
