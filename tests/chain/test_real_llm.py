@@ -15,10 +15,17 @@ from huref_zk.invariants.sketch import PUBLIC_SEED, ics_maps
 from huref_zk.proofs.picture.file import read_bundle
 from huref_zk.proofs.prepare import prepare, sketch_of
 from huref_zk.render.image import read_png, write_png
-from research.benchmarks.end_to_end import chain as run_chain
-from research.benchmarks.end_to_end import smollm2
+from research.benchmarks.end_to_end import Cost, smollm2
 
 ROOT = Path(__file__).resolve().parents[2]
+# In a process of its own: a child's peak memory is never below that of whoever starts it.
+RUN = """
+import json, sys
+from pathlib import Path
+from research.benchmarks.end_to_end import chain, smollm2
+costs = chain(smollm2(), "576", Path(sys.argv[1]), Path(sys.argv[2]))
+print(json.dumps({step: vars(cost) for step, cost in costs}))
+"""
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +33,14 @@ def proven(tmp_path_factory):
     """(folder with the chain's files, folder of keys, cost by step)."""
     folder = tmp_path_factory.mktemp("smollm2")
     keys = tmp_path_factory.mktemp("keys")
-    costs = dict(run_chain(smollm2(), "576", folder, keys))
+    done = subprocess.run(
+        [sys.executable, "-c", RUN, str(folder), str(keys)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    costs = {step: Cost(**cost) for step, cost in json.loads(done.stdout).items()}
     yield folder, keys, costs
     for file in keys.rglob("pk"):  # hundreds of megabytes
         file.unlink()
