@@ -46,7 +46,7 @@ circuits: $(VENV)/.demo
 	$(BIN)/python -m huref_zk.circuit.export
 
 bench: $(VENV)/.test
-	$(BIN)/python benchmarks/end_to_end.py
+	$(BIN)/python -m research.benchmarks.end_to_end
 
 clean:
 	rm -rf $(VENV) demo-out keys/cache
