@@ -151,6 +151,7 @@ def test_maps_of_another_model(chain, stranger, rows):
     accepted(chain)
 
 
+@pytest.mark.heavy
 @pytest.mark.attack(
     "Maps with two false entries that cancel under weights known beforehand",
     control="a verifier whose weights do not depend on what was committed to",

@@ -28,6 +28,7 @@ def test_norms_met_on_purpose(chain, seed):
     assert tuple(norms(load_encoder(), integer_maps(q, seed), shift)[:3]) != honest.BAD
 
 
+@pytest.mark.heavy
 def test_an_honest_proof_at_bad_norms(chain, tmp_path):
     line = honest.one_proof(4, HIDDEN, chain.cache, chain.generator_file, chain.generator)
     assert (line["steps"], line["bad"]) == (len(STEPS["picture"]), True)

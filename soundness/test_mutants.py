@@ -36,7 +36,7 @@ from soundness.slack import measure
 from tests.support.circuit_rows import maps_with_norms, rows_of_maps
 from tests.support.tampering import accepted, forge, pack_bundle, refused
 
-LIGHT = {"unchecked", "relu"}  # one of the maps, one of the encoder
+LIGHT = {"relu"}
 REST = [0, 0, 0]
 # A unit out of range; and far out, where a guess of the inverse is 0 or 1.
 OUT_OF_RANGE = {"large": (NORM_MIN - 1, 40), "small": (NORM_MAX + 1, 93_000_001)}
