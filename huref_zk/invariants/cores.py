@@ -46,7 +46,7 @@ from huref_zk.models.model import Model
 from huref_zk.models.reading import Dimensions, bias_vector, finite, named
 
 SUBSET = 512
-"""With more, no likeness moves by more than 0.002 (measured: docs/cores.md)."""
+"""How much more would change: docs/cores.md."""
 TERMS = ("a", "b", "f")
 
 
