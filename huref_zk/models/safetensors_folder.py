@@ -10,14 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from huref_zk.errors import EnvironmentLacks, InputError
-from huref_zk.models.model import (
-    MAX_TENSOR,
-    Model,
-    folder_tokenizer,
-    read_json,
-    runs,
-    single,
-)
+from huref_zk.models.model import MAX_TENSOR, Model, folder_tokenizer, read_json, runs
 from huref_zk.models.tokenizer import Tokenizer
 
 CHUNK = 1 << 24  # entries hashed at a time
@@ -95,7 +88,7 @@ class SafetensorsFolder(Model):
         return tuple(self._slice(name).get_shape())
 
     def tensor(self, name: str) -> np.ndarray:
-        return single(self._slice(name)[:])
+        return np.asarray(self._slice(name)[:], dtype=np.float32)
 
     def rows(self, name: str, ids: np.ndarray) -> np.ndarray:
         piece = self._slice(name)
