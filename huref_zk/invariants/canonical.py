@@ -112,7 +112,7 @@ def _qk_normed(W: np.ndarray, family: Family, dims: Dimensions, gains: np.ndarra
         parts -= parts.mean(axis=2, keepdims=True)
     norms = np.sqrt(np.square(parts).sum(axis=(0, 2), keepdims=True))
     np.divide(parts, norms, out=parts, where=norms > 0)
-    return (parts.reshape(W.shape) * gains).astype(np.float32)
+    return np.asarray(parts.reshape(W.shape) * gains, dtype=np.float32)
 
 
 def _layer_normed(model: Model, name: str, E: np.ndarray) -> np.ndarray:
@@ -126,4 +126,4 @@ def _layer_normed(model: Model, name: str, E: np.ndarray) -> np.ndarray:
         raise InputError(f"{model.source}: config says layer_norm_epsilon = {eps!r}")
     centred = E - E.mean(axis=1, keepdims=True, dtype=np.float64)
     spread = np.sqrt(np.square(centred).mean(axis=1, keepdims=True) + eps)
-    return (centred / spread * gains + bias).astype(np.float32)
+    return np.asarray(centred / spread * gains + bias, dtype=np.float32)
