@@ -34,7 +34,7 @@ def tuned(
     token_ids: np.ndarray,
     seed: bytes,
     budget: float,
-    steps: int = 150,
+    steps: int = 100,
 ) -> dict[str, np.ndarray]:
     """A LLaMA's tensors (float32) changed by at most ``budget``, as a share of all weights' norm.
 
@@ -43,6 +43,7 @@ def tuned(
     ball of ``budget`` is put back on it. The norms' gains stay.
     """
     import torch
+    from threadpoolctl import threadpool_limits
 
     torch.set_num_threads(1)  # its matrices are too small for more to be of use
     names = [EMBEDDING, *(_name(i, p) for i in range(config["num_hidden_layers"]) for p in PARTS)]
@@ -56,9 +57,10 @@ def tuned(
     for step in range(steps):
         for move in moves:
             move.requires_grad_(True)
-        found = whole.maps(
-            [w + m for w, m in zip(start, moves, strict=True)], fresh=step % REFRESHED == 0
-        )
+        with threadpool_limits(1):
+            found = whole.maps(
+                [w + m for w, m in zip(start, moves, strict=True)], fresh=step % REFRESHED == 0
+            )
         cosines = torch.nn.functional.cosine_similarity(
             found.reshape(6, -1), wanted.reshape(6, -1), dim=1
         )
