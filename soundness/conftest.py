@@ -77,6 +77,8 @@ class Recorder:
             seen.held += 1  # such a fixture asserts that what it gives is accepted
         name = told.get("name") or named_by(item)
         test = item.nodeid.split("[")[0]
+        if not (marker or seen.held):
+            return result  # its control is in another test: such a refusal makes no row
         if told.get("each"):  # a row for every case
             test, name = item.nodeid, f"{name}: {item.callspec.id}"
         row = self.rows.setdefault(
