@@ -112,8 +112,8 @@ def attention_cores(
     wanted = (written @ o).reshape(-1, kv, group, hd)
     w = np.einsum("skgh,skgh->kg", values, wanted, dtype=np.float64) / norm
     w /= np.sqrt(1 + _logit_variance(q, k, tokens, kv, hd))
-    mixed = np.einsum("kg,kghd->khd", w.astype(np.float32), q.reshape(kv, group, hd, -1))
-    return mixed.reshape(kv * hd, -1).T @ k, b
+    mixed = q.reshape(kv, group, hd, -1) * w.astype(np.float32)[:, :, None, None]
+    return mixed.sum(axis=1).reshape(kv * hd, -1).T @ k, b
 
 
 def _logit_variance(q: np.ndarray, k: np.ndarray, tokens: Tokens, kv: int, hd: int) -> np.ndarray:

@@ -18,6 +18,9 @@ import numpy as np
 FEWEST = 8
 SHARE = 64
 """One direction in so many of the hidden size is taken off, but FEWEST at least."""
+SINGLE_FROM = 1024
+"""Hidden size from which the maps are surveyed in float32: which directions are the strongest takes
+no more, and half the time."""
 
 
 def how_many(hidden: int, tokens: int) -> int:
@@ -32,30 +35,38 @@ def without_strongest(X: np.ndarray, cores: list[np.ndarray], count: int) -> lis
     """
     Xc = X.astype(np.float64)
     Xc -= Xc.mean(axis=0)
-    gram = Xc.T @ Xc
-    seen = np.zeros_like(gram)
-    for C in cores:
-        left, right = gram @ C, gram @ C.T
-        size = float(np.einsum("ij,ji->", left, right))  # |Xc C Xc^T|^2
-        if size > 0:
-            seen += (C @ right + C.T @ left) / size
-    lifted, patterns = _strongest(Xc, seen, count)
+    lifted, patterns = _strongest(Xc, _read(Xc, cores), count)
     told = patterns.T @ Xc
     return [_projected(_projected(C, lifted, told).T, lifted, told).T for C in cores]
 
 
-def _strongest(Xc: np.ndarray, seen: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """(B (d, m), Q (K, m)): the strongest eigenvectors Q = Xc B of Xc seen Xc^T."""
-    from scipy.sparse.linalg import LinearOperator, eigsh
+def _read(Xc: np.ndarray, cores: list[np.ndarray]) -> np.ndarray:
+    """S, float64 (d, d), for which Xc S Xc^T is the sum of M M^T + M^T M over the maps M, each
+    divided by its size."""
+    d = Xc.shape[1]
+    kind = np.float32 if d >= SINGLE_FROM else np.float64
+    gram = (Xc.T @ Xc / len(Xc)).astype(kind)
+    out = np.zeros((d, d))
+    for C in cores:
+        C = (C / max(float(np.abs(C).max()), np.finfo(np.float64).tiny)).astype(kind)
+        left, right = gram @ C, gram @ C.T
+        size = float(np.einsum("ij,ji->", left, right, dtype=np.float64))  # |Xc C Xc^T|^2
+        if size > 0:
+            out += (C @ right + C.T @ left) / size
+    return out
 
-    K = len(Xc)
-    operator = LinearOperator((K, K), matvec=lambda v: Xc @ (seen @ (Xc.T @ v)), dtype=np.float64)
-    # A fixed start makes the same result on every run; it must have a part along every pattern.
-    start = Xc @ np.ones(Xc.shape[1]) + np.linalg.norm(Xc, axis=1)
-    values, patterns = eigsh(operator, k=count, v0=start)
-    kept = values > 1e-12 * max(values.max(), 0.0)
-    values, patterns = values[kept], patterns[:, kept]
-    return seen @ (Xc.T @ patterns) / values, patterns
+
+def _strongest(Xc: np.ndarray, read: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """(B (d, m), Q (K, m)): the strongest eigenvectors Q = Xc B of Xc read Xc^T."""
+    from scipy.sparse.linalg import eigsh
+
+    basis, R = np.linalg.qr(Xc)
+    small = R @ read @ R.T
+    # The start is fixed, so that every run finds the same. It has a part along every direction.
+    values, vectors = eigsh(small, k=count, v0=np.ones(len(small)))
+    kept = values > 1e-12 * max(float(values.max()), 0.0)
+    values, patterns = values[kept], basis @ vectors[:, kept]
+    return read @ (Xc.T @ patterns) / values, patterns
 
 
 def _projected(C: np.ndarray, lifted: np.ndarray, told: np.ndarray) -> np.ndarray:

@@ -10,7 +10,14 @@ from pathlib import Path
 import numpy as np
 
 from huref_zk.errors import EnvironmentLacks, InputError
-from huref_zk.models.model import MAX_TENSOR, Model, folder_tokenizer, read_json, runs
+from huref_zk.models.model import (
+    MAX_TENSOR,
+    Model,
+    folder_tokenizer,
+    read_json,
+    runs,
+    single,
+)
 from huref_zk.models.tokenizer import Tokenizer
 
 CHUNK = 1 << 24  # entries hashed at a time
@@ -88,7 +95,7 @@ class SafetensorsFolder(Model):
         return tuple(self._slice(name).get_shape())
 
     def tensor(self, name: str) -> np.ndarray:
-        return np.asarray(self._slice(name)[:], dtype=np.float32)
+        return single(self._slice(name)[:])
 
     def rows(self, name: str, ids: np.ndarray) -> np.ndarray:
         piece = self._slice(name)
