@@ -25,11 +25,14 @@ mixture, whose experts see a few each, over all.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from huref_zk.invariants.activations import BENT
+from huref_zk.invariants.attention import attention_cores
+from huref_zk.invariants.factors import Factors, Tokens, centred, folded, unit
 from huref_zk.models.families import Family
 from huref_zk.models.feed_forward import (
     Block,
@@ -41,24 +44,13 @@ from huref_zk.models.feed_forward import (
     read_router,
     read_shared_router,
 )
-from huref_zk.models.layers import gain, qk_gain_grouped, read_attention_grouped
+from huref_zk.models.layers import gain
 from huref_zk.models.model import Model
 from huref_zk.models.reading import Dimensions, bias_vector, finite, named
 
 SUBSET = 512
 """How much more would change: docs/cores.md."""
 TERMS = ("a", "b", "f")
-
-
-@dataclass(frozen=True)
-class Tokens:
-    """What the blocks are asked about, float32. centred (S, d), some of the tokens: normalised as
-    the first norm does, the mean over all K taken off. read (S, d), the same tokens, and every
-    (K, d), all of them: as a block without a norm before it reads them; with one, normalised."""
-
-    centred: np.ndarray
-    read: np.ndarray
-    every: np.ndarray
 
 
 def layer_cores(
@@ -82,54 +74,34 @@ def size_of(core: np.ndarray, tokens: Tokens) -> float:
     return float(np.sqrt(np.square(seen, dtype=np.float64).sum()))
 
 
-def attention_cores(
-    model: Model, family: Family, dims: Dimensions, i: int, tokens: Tokens
-) -> tuple[np.ndarray, np.ndarray]:
-    """(a, b) of layer i, float32 (d, d)."""
-    q, k, v, o = read_attention_grouped(model, family, dims, i)
-    before = gain(model, family, dims, family.attention_norm, i)
-    after = gain(model, family, dims, family.attention_post_norm, i)
-    q, k, v = (_folded(w, before, family) for w in (q, k, v))
-    if family.layer_norm:
-        o = _centred(o, 0)
-    heads, kv, hd = dims.heads, dims.kv_heads, dims.head_dim
-    if family.qk_norm is not None:
-        q_gain = qk_gain_grouped(model, family, dims, family.q_norm, heads, i)
-        k_gain = qk_gain_grouped(model, family, dims, family.k_norm, kv, i)
-        q = _normed(q, family, tokens, heads, q_gain)
-        k = _normed(k, family, tokens, kv, k_gain)
-    group = heads // kv
-    together = o.reshape(-1, kv, group, hd).sum(axis=2).reshape(-1, kv * hd)
-    b = v.T @ together.T
-    written = tokens.centred @ b
-    if family.attention_post_norm is not None:
-        scale = _unit(written)
-        b, o, written = b * (scale * after), o * (scale * after)[:, None], written * (scale * after)
-    norm = float(np.sqrt(np.square(written, dtype=np.float64).sum()))
-    if norm == 0:
-        return np.zeros_like(b), b
-    values = (tokens.centred @ v.T).reshape(-1, kv, 1, hd)
-    wanted = (written @ o).reshape(-1, kv, group, hd)
-    w = np.einsum("skgh,skgh->kg", values, wanted, dtype=np.float64) / norm
-    w /= np.sqrt(1 + _logit_variance(q, k, tokens, kv, hd))
-    mixed = q.reshape(kv, group, hd, -1) * w.astype(np.float32)[:, :, None, None]
-    return mixed.sum(axis=1).reshape(kv * hd, -1).T @ k, b
-
-
-def _logit_variance(q: np.ndarray, k: np.ndarray, tokens: Tokens, kv: int, hd: int) -> np.ndarray:
-    """s_h^2, float64 (kv, heads a kv head): the mean square over pairs of tokens of the logits
-    x Wq_h^T Wk_h x'^T / hd^(1/2)."""
-    grams = []
-    for w in (q, k):
-        seen = (tokens.centred @ w.T).reshape(len(tokens.centred), -1, hd).transpose(1, 2, 0)
-        grams.append((seen @ seen.swapaxes(1, 2)).astype(np.float64) / seen.shape[2])
-    queries, keys = grams[0].reshape(kv, -1, hd, hd), grams[1]
-    variance: np.ndarray = np.einsum("kgij,kij->kg", queries, keys) / hd
-    return variance
-
-
 def ffn_core(model: Model, family: Family, dims: Dimensions, i: int, tokens: Tokens) -> np.ndarray:
     """f of layer i, float32 (d, d): the mean Jacobian of the feed-forward block over the tokens."""
+    f = np.zeros((dims.hidden, dims.hidden), dtype=np.float32)
+    for inputs, outputs in _ffn_sides(model, family, dims, i, tokens):
+        f += inputs.T @ outputs.T
+    if family.ffn_post_norm is not None:
+        f *= unit(tokens.centred @ f) * gain(model, family, dims, family.ffn_post_norm, i)
+    return f
+
+
+def ffn_factors(
+    model: Model, family: Family, dims: Dimensions, i: int, tokens: Tokens
+) -> Iterator[Factors]:
+    """The same as factors, one block (one expert of a mixture) at a time."""
+    sides = ((r, w.T) for r, w in _ffn_sides(model, family, dims, i, tokens))
+    if family.ffn_post_norm is None:
+        yield from sides
+        return
+    every = list(sides)
+    written = sum((tokens.centred @ r.T) @ w for r, w in every)
+    scale = unit(np.asarray(written)) * gain(model, family, dims, family.ffn_post_norm, i)
+    yield from ((r, w * scale) for r, w in every)
+
+
+def _ffn_sides(
+    model: Model, family: Family, dims: Dimensions, i: int, tokens: Tokens
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """block_sides of every block that some token is sent to."""
     blocks = ffn_blocks(model, family, dims, i)
     reader = Reader(
         before=gain(model, family, dims, family.ffn_norm, i),
@@ -139,17 +111,12 @@ def ffn_core(model: Model, family: Family, dims: Dimensions, i: int, tokens: Tok
         activation=activation_name(model, family),
     )
     shares = _shares(model, family, dims, i, blocks, reader)
-    f = np.zeros((dims.hidden, dims.hidden), dtype=np.float32)
     for block, share in zip(blocks, shares, strict=True):
         chosen = None if share is None else np.flatnonzero(share)
         if chosen is not None and not len(chosen):
             continue  # an expert that no token is sent to does nothing
         weights = None if share is None else share[chosen]
-        inputs, outputs = block_sides(model, family, dims, block, reader, chosen, weights)
-        f += inputs.T @ outputs.T
-    if family.ffn_post_norm is not None:
-        f *= _unit(tokens.centred @ f) * gain(model, family, dims, family.ffn_post_norm, i)
-    return f
+        yield block_sides(model, family, dims, block, reader, chosen, weights)
 
 
 @dataclass(frozen=True)
@@ -165,7 +132,7 @@ class Reader:
 
     def folded(self, w: np.ndarray) -> np.ndarray:
         """Weights (out, d) on the normalised embeddings."""
-        return _folded(w, self.before, self.family)
+        return folded(w, self.before, self.family)
 
     def seen(
         self,
@@ -209,7 +176,7 @@ def block_sides(
         slope *= u
         inner = inner * _mean(y, weights, reader)[:, None]
         inner += outer * _mean(slope, weights, reader)[:, None]
-    return inner, _centred(down, 0) if family.layer_norm else down
+    return inner, centred(down, 0) if family.layer_norm else down
 
 
 def routed(logits: np.ndarray, router: Router) -> np.ndarray:
@@ -260,38 +227,3 @@ def _mean(values: np.ndarray, weights: np.ndarray | None, reader: Reader) -> np.
     if weights is None:
         return values.mean(axis=0, dtype=np.float64).astype(np.float32)
     return (weights @ values) / np.float32(len(reader.tokens))
-
-
-def _folded(w: np.ndarray, gains: np.ndarray, family: Family) -> np.ndarray:
-    """w (out, d) times gains (d,); what meets nothing in embeddings of mean zero is taken off."""
-    out = w * gains
-    return _centred(out, 1) if family.layer_norm else out
-
-
-def _centred(w: np.ndarray, axis: int) -> np.ndarray:
-    return w - w.mean(axis=axis, keepdims=True, dtype=np.float64).astype(np.float32)
-
-
-def _unit(written: np.ndarray) -> np.float32:
-    """What brings ``written`` (S, d) to a mean square of one; 1 where it is zero."""
-    square = float(np.square(written, dtype=np.float64).mean())
-    return np.float32(1 / np.sqrt(square) if square > 0 else 1)
-
-
-def _normed(
-    w: np.ndarray, family: Family, tokens: Tokens, heads: int, gains: np.ndarray | None
-) -> np.ndarray:
-    """Queries or keys (heads hd, d) that a norm follows: their scale changes nothing in the model,
-    so each head (or the whole) is brought to a mean square of one over the tokens; then times the
-    norm's gains."""
-    assert gains is not None
-    parts = w.reshape(heads, -1, w.shape[1])
-    if family.qk_norm == "head" and family.qk_layer_norm:
-        parts = _centred(parts, 1)
-    seen = np.square(tokens.centred @ parts.reshape(w.shape).T, dtype=np.float64)
-    squares = seen.reshape(len(seen), heads, -1).mean(axis=(0, 2))
-    if family.qk_norm == "whole":
-        squares[:] = squares.mean()
-    scale = np.divide(1, np.sqrt(squares), out=np.zeros_like(squares), where=squares > 0)
-    scaled = parts * scale[:, None, None].astype(np.float32)
-    return (scaled.reshape(w.shape) * gains[:, None]).astype(np.float32)
