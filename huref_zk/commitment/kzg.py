@@ -179,7 +179,7 @@ def _tiny_key(srs: Srs, folder: Path) -> tuple[Path, Path]:
         import onnx
     except ImportError as error:
         raise EnvironmentLacks(
-            f"committing needs onnx and ezkl ({error}); pip install 'huref-zk[prove]'"
+            f"committing needs onnx and ezkl ({error}); install the extra 'prove'"
         ) from error
     names = [onnx.helper.make_tensor_value_info(name, 1, [1]) for name in "xy"]
     node = onnx.helper.make_node("Add", ["x", "x"], ["y"])

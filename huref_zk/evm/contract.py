@@ -134,7 +134,7 @@ def keccak256(data: bytes) -> bytes:
         from Crypto.Hash import keccak
     except ImportError as e:
         raise EnvironmentLacks(
-            f"a contract needs pycryptodome ({e}); pip install 'huref-zk[evm]'"
+            f"a contract needs pycryptodome ({e}); install the extra 'evm'"
         ) from e
     return keccak.new(digest_bits=256, data=data).digest()
 

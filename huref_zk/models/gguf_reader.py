@@ -22,7 +22,7 @@ def read_gguf(path: Path):
         from gguf import GGUFReader
     except ImportError as e:
         raise EnvironmentLacks(
-            f"reading GGUF needs gguf ({e}); pip install 'huref-zk[prove]'"
+            f"reading GGUF needs gguf ({e}); install the extra 'prove'"
         ) from e
 
     class Bounded(GGUFReader):

@@ -29,7 +29,7 @@ def download(hub_id: str, revision: str | None, allow_pickle: bool) -> Path:
         )
     except ImportError as e:
         raise EnvironmentLacks(
-            f"the hub needs huggingface_hub ({e}); pip install 'huref-zk[prove]'"
+            f"the hub needs huggingface_hub ({e}); install the extra 'prove'"
         ) from e
     patterns = FILES + (PICKLES if allow_pickle else [])
     try:

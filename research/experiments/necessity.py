@@ -79,7 +79,7 @@ def run(out: Path, progress: Progress) -> dict:
         import transformers  # noqa: F401
     except ImportError as e:
         raise EnvironmentLacks(
-            f"this experiment needs torch and transformers ({e}); pip install 'huref-zk[train]'"
+            f"this experiment needs torch and transformers ({e}); install the extra 'train'"
         ) from e
     out.mkdir(parents=True, exist_ok=True)
     runs = []

@@ -66,7 +66,7 @@ def run_model(
         import transformers
     except ImportError as e:
         raise EnvironmentLacks(
-            f"running a model needs torch and transformers ({e}); pip install 'huref-zk[train]'"
+            f"running a model needs torch and transformers ({e}); install the extra 'train'"
         ) from e
     quiet: Any = transformers.logging
     quiet.set_verbosity_error()
