@@ -1,0 +1,61 @@
+"""How alike two parts are, and how alike two strangers may seem.
+
+    neurons with a gate    |cos gate cos up cos down|
+    without one            cos^2 up |cos down|
+    heads                  max(0, cos OV) max(0, cos QK)
+
+Signs of a neuron do not count: one split into shares of either sign is found in all of them, and so
+is one whose gate was turned round (silu(z) - silu(-z) = z makes up for it elsewhere).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+
+from huref_zk.comparison.parts.sketches import DOWN, GATE, UP
+
+FLOOR = 0.1
+"""No part counts as found below this: what strangers have in common stays under it (docs/parts.md).
+"""
+HEADS_FROM = 0.25
+"""The same of heads."""
+RATE = 1e-2
+"""Chance matches that are expected among all pairs of two models, at most."""
+BLOCK = 1 << 21
+"""Scores made at a time."""
+
+
+def score_block(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Scores float32 (m, n) of neurons x (3 or 2, m, r) with y (3 or 2, n, r), float32."""
+    out = x[DOWN] @ y[DOWN].T
+    out *= x[UP] @ y[UP].T
+    out *= x[GATE] @ y[GATE].T
+    return np.abs(out, out=out)
+
+
+def head_scores(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Scores float32 (m, n) of heads x (m, 2, s, s) with y (n, 2, s, s)."""
+    a, b = (h.reshape(len(h), 2, -1).astype(np.float32) for h in (x, y))
+    ov, qk = (a[:, n] @ b[:, n].T for n in (0, 1))
+    return np.maximum(ov, 0) * np.maximum(qk, 0)
+
+
+def blocks(rows: int, columns: int) -> Iterator[slice]:
+    """``rows`` in pieces of BLOCK scores with ``columns``."""
+    step = max(1, BLOCK // max(columns, 1))
+    return (slice(start, start + step) for start in range(0, rows, step))
+
+
+def threshold(pairs: float, r: int, gated: bool) -> float:
+    """The score from which a neuron counts as found, when ``pairs`` pairs are looked at.
+
+    Cosines of r-entry sketches of what has nothing in common are about normal with variance 1 / r.
+    A product of three exceeds t with a chance of about exp(-3/2 r t^(2/3)); of a square and one
+    more, exp(-3/2 r (t / 2)^(2/3)). That chance is put at RATE over the pairs.
+    """
+    rare = math.log(max(pairs, 1.0) / RATE)
+    t = (2 * rare / (3 * r)) ** 1.5
+    return max(FLOOR, min(t if gated else 2 * t, 1.0))
