@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 
 from huref_zk.errors import InputError
@@ -13,8 +14,9 @@ LENGTH = 32
 
 
 def create_secret(path: Path, secret: bytes, force: bool = False) -> None:
-    """Write ``secret`` to ``path`` with mode 0600. InputError if the file exists, unless ``force``,
-    or cannot be written."""
+    """Write ``secret`` to ``path`` with mode 0600, whole or not at all, and through to the disk:
+    without it a commitment is worth nothing to its owner. InputError if the file exists, unless
+    ``force``, or cannot be written."""
     if force:  # the old one stays until the new one is whole
         write_atomically(path, secret, mode=0o600)
         return
@@ -23,15 +25,35 @@ def create_secret(path: Path, secret: bytes, force: bool = False) -> None:
     except OSError as e:
         raise InputError(f"cannot make the folder {path.parent}: {e.strerror}") from e
     try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix="." + path.name)
+        try:
+            _fill(handle, secret)
+            _name(temporary, path, secret)
+        finally:
+            os.unlink(temporary)
     except FileExistsError:
         raise InputError(
             f"{path} exists; a secret key is never overwritten without --force"
         ) from None
     except OSError as e:
         raise InputError(f"cannot write {path}: {e.strerror}") from e
+
+
+def _fill(handle: int, secret: bytes) -> None:
     with os.fdopen(handle, "wb") as file:
         file.write(secret)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _name(temporary: str, path: Path, secret: bytes) -> None:
+    """Give the finished file its name. FileExistsError where there is one of it."""
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without second names
+        _fill(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), secret)
 
 
 def read_secret(path: Path) -> bytes:

@@ -2,12 +2,14 @@
 
 The secret is drawn and written first, then the witness, which takes the whole model, then the row
 commitments, block by block in a journal. Each file is written whole or not at all, so a later call
-with the same arguments finds what is done and does the rest. See commit.py for the files.
+with the same arguments finds what is done and does the rest. One call at a time: the folder is
+locked meanwhile. See commit.py for the files.
 """
 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +25,7 @@ from huref_zk.commitment.file import Commitment, write_commitment
 from huref_zk.commitment.secret import LENGTH, create_secret, read_secret
 from huref_zk.commitment.witness import Witness, make_witness, read_witness, write_witness
 from huref_zk.errors import InputError
+from huref_zk.files.locking import locked
 from huref_zk.invariants.tokens import TOKENS, choose_tokens
 from huref_zk.models.families import family_for
 from huref_zk.models.layers import dimensions
@@ -35,6 +38,8 @@ from huref_zk.srs.trust import find_srs, own_srs
 Stage = Callable[[str, int, int], None]
 """Hears (what is done, done, total); total 0 where it is not known."""
 PUBLIC, SECRET, WITNESS, JOURNAL = "commitment.hzc", "secret.key", "witness.hzw", "journal"
+_HALF = re.compile(r"\.(commitment\.hzc|witness\.hzw|secret\.key)[a-z0-9_]{8}")
+"""Names under which files are written before they get their own (files/writing.py)."""
 
 
 @dataclass(frozen=True)
@@ -70,32 +75,40 @@ def commit_to_folder(
     interrupted; returns the commitment, which lies there then.
 
     cache: folder of SRS files, in which the test one is made when there is none. force: what a
-    finished or another commitment left in the folder is replaced, but never a secret: the one that
-    is there is used again. warned: hears what the owner should know. InputError when the folder
-    holds a finished commitment, or the beginnings of another one, and ``force`` is not set.
+    finished or another commitment left in the folder is replaced, once the new witness is there,
+    but never a secret: the one that is there is used again. warned: hears what the owner should
+    know. InputError when the folder holds a finished commitment, or the beginnings of another one,
+    and ``force`` is not set; when it is the model's own; and while another call is at work in it.
     """
     say = stage or (lambda *_: None)
     check_folder(folder, public=request.public, force=force)
     request.open()  # a model that is not there leaves no folder behind
+    if folder.is_dir() and Path(request.model).is_dir() and folder.samefile(request.model):
+        raise InputError(
+            f"{folder} is the model's own folder, and the secret would go where the model goes; "
+            "name another one"
+        )
     folder.mkdir(parents=True, exist_ok=True)
-    if force:
-        for name in (PUBLIC, WITNESS, JOURNAL):
-            (folder / name).unlink(missing_ok=True)
-    _sweep(folder)
-    secret = None if request.public else _secret(folder / SECRET)
-    if (folder / WITNESS).exists():
-        witness = _earlier(request, folder, say)
-        srs = own_srs(witness.descriptor.srs, cache)
-    else:
-        witness, srs, warnings = _witness(request, secret, cache, trusted, say)
-        if warned is not None:
+    busy = f"another 'commit' is at work in {folder}; wait for its end, or name another folder"
+    with locked(folder, busy):
+        check_folder(folder, public=request.public, force=force)  # who held it may have finished
+        _sweep(folder)
+        secret = None if request.public else _secret(folder / SECRET)
+        if (folder / WITNESS).exists() and not force:
+            witness = _earlier(request, folder, say)
+            srs = own_srs(witness.descriptor.srs, cache)
+        else:
+            witness, srs, warnings = _witness(request, secret, cache, trusted, say)
             for warning in warnings:
-                warned(warning)
-        write_witness(folder / WITNESS, witness)
-    commitment = commit_witness(
-        witness, secret, srs, progress=_named(say, "committing"), journal=folder / JOURNAL
-    )
-    write_commitment(folder / PUBLIC, commitment)
+                if warned is not None:
+                    warned(warning)
+            for name in (PUBLIC, JOURNAL):  # of another witness from here on
+                (folder / name).unlink(missing_ok=True)
+            write_witness(folder / WITNESS, witness)
+        commitment = commit_witness(
+            witness, secret, srs, progress=_named(say, "committing"), journal=folder / JOURNAL
+        )
+        write_commitment(folder / PUBLIC, commitment)
     return commitment
 
 
@@ -120,9 +133,14 @@ def check_folder(folder: Path, *, public: bool = False, force: bool = False) -> 
 
 
 def _sweep(folder: Path) -> None:
-    """Remove halves of files that a killed call left; see files/writing.py."""
-    for name in (PUBLIC, SECRET, WITNESS):
-        for path in folder.glob(f".{name}*"):
+    """Remove halves of files that a killed call left. A secret is only removed where it stands
+    under its own name as well: an owner may keep copies, under whatever name."""
+    for path in list(folder.iterdir()):
+        match = _HALF.fullmatch(path.name)
+        if match is None or path.is_symlink() or not path.is_file():
+            continue
+        own = folder / match[1]
+        if match[1] != SECRET or (own.exists() and path.samefile(own)):
             path.unlink(missing_ok=True)
 
 

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from huref_zk.commitment.commit import check_owner, read_owner
-from huref_zk.commitment.secret import read_secret
+from huref_zk.commitment.secret import create_secret, read_secret
 from huref_zk.errors import InputError
 from huref_zk.proofs import folder as owning
 from huref_zk.proofs.folder import Request, check_folder, commit_to_folder
 from huref_zk.srs.trust import find_srs
+from tests.support.chain import write_model
+from tests.support.commands import check_error, run
 
 REQUEST = Request("demo-base", choice={"count": 64})
 NAMES = ["commitment.hzc", "secret.key", "witness.hzw"]
@@ -81,7 +86,7 @@ def test_an_interrupted_commitment_goes_on(tmp_path, cache, monkeypatch, at, lef
     interrupted(folder, cache, at)
     assert sorted(path.name for path in folder.iterdir()) == left
     kept = contents(folder)
-    (folder / ".witness.hzwabc").write_bytes(b"half of one")
+    (folder / ".witness.hzwab_c1de2").write_bytes(b"half of one")
     if "witness.hzw" in left:
         monkeypatch.setattr(owning, "prepare", None)  # the model is not read again
     commitment = commit_to_folder(REQUEST, folder, cache)
@@ -200,3 +205,117 @@ def test_a_model_that_is_not_there_leaves_no_folder(tmp_path, cache):
     with pytest.raises(InputError, match="there is no model"):
         commit_to_folder(Request("no such model"), tmp_path / "mine", cache)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_two_at_once_are_one_too_many(tmp_path, cache):
+    folder = tmp_path / "mine"
+    refused = []
+
+    def while_one_works(what: str, done: int, total: int) -> None:
+        if what in ("reading the model", "committing") and what not in refused:
+            refused.append(what)
+            before = contents(folder)
+            for force in ((), ("--force",)):
+                check_error(
+                    run("commit", "demo-base", "--out", folder, "--keys", cache, *force),
+                    *(2, f"another 'commit' is at work in {folder}"),
+                )
+            assert contents(folder) == before
+            run("commit", "demo-base", "--out", tmp_path / what, "--keys", cache, "--count", 64)
+
+    commit_to_folder(REQUEST, folder, cache, stage=while_one_works)
+    assert refused == ["reading the model", "committing"]
+    assert sorted(path.name for path in folder.iterdir()) == NAMES
+    check_owner(read_owner(folder), find_srs(read_owner(folder).descriptor.srs.k, cache))
+    commit_to_folder(REQUEST, folder, cache, force=True)  # and it is free again
+
+
+def test_a_dead_process_keeps_nobody_out(tmp_path, cache):
+    folder = tmp_path / "mine"
+    script = f"""
+import sys, time
+from pathlib import Path
+from huref_zk.proofs.folder import Request, commit_to_folder
+def stage(what, done, total):
+    if what == "committing":
+        print("there", flush=True)
+        time.sleep(600)
+commit_to_folder(Request("demo-base", choice={{"count": 64}}), Path({str(folder)!r}),
+                 Path({str(cache)!r}), stage=stage)
+"""
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None and other.stdout.readline() == b"there\n"
+        with pytest.raises(InputError, match="another 'commit' is at work"):
+            commit_to_folder(REQUEST, folder, cache)
+        other.send_signal(signal.SIGKILL)
+    secret = read_secret(folder / "secret.key")
+    commit_to_folder(REQUEST, folder, cache)
+    assert read_secret(folder / "secret.key") == secret
+    assert sorted(path.name for path in folder.iterdir()) == NAMES
+
+
+def test_force_loses_nothing_before_there_is_something_new(tmp_path, cache, finished):
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    for name, data in contents(finished).items():
+        (folder / name).write_bytes(data)
+    other = replace(REQUEST, model="demo-child")
+    for bad, words in (
+        (replace(other, choice={"count": 64, "layers": (99,)}), "layer"),
+        (replace(other, choice={"tokens": tmp_path / "missing"}), "missing"),
+        (replace(other, audit_layers=(99,)), "layers 0 to"),
+    ):
+        with pytest.raises(InputError, match=words):
+            commit_to_folder(bad, folder, cache, force=True)
+        assert contents(folder) == contents(finished)
+    made = commit_to_folder(other, folder, cache, force=True)  # the control
+    assert made.root_hex != read_owner(finished).commitment.root_hex
+
+
+def test_only_halves_of_files_are_swept(tmp_path, cache):
+    folder = tmp_path / "mine"
+    interrupted(folder, cache, "committing")
+    secret = read_secret(folder / "secret.key")
+    kept = [".secret.key.backup", ".secret.keyold_copy", ".witness.hzw.bak", ".commitment.hzc-2"]
+    for name in kept:
+        (folder / name).write_bytes(secret)
+    (folder / ".witness.hzwabcdefgh.d").mkdir()
+    os.link(folder / "secret.key", folder / ".secret.keyabcdefgh")  # killed before it tidied up
+    (folder / ".witness.hzwabcdefgh").write_bytes(b"half of one")
+    (folder / ".commitment.hzcabcdefgh").write_bytes(b"half of one")
+    commit_to_folder(REQUEST, folder, cache)
+    left = sorted(path.name for path in folder.iterdir())
+    assert left == sorted([*kept, ".witness.hzwabcdefgh.d", *NAMES])
+    assert all((folder / name).read_bytes() == secret for name in kept)
+
+
+def test_a_secret_is_whole_or_not_there(tmp_path, monkeypatch):
+    def full_disk(handle: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    path = tmp_path / "mine/secret.key"
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", full_disk)
+        with pytest.raises(InputError, match="cannot write"):
+            create_secret(path, bytes(32))
+    assert list(path.parent.iterdir()) == []
+    with monkeypatch.context() as patched:  # where files have one name only
+        patched.setattr(os, "link", lambda *_: (_ for _ in ()).throw(OSError(95, "no links")))
+        create_secret(path, bytes(32))
+        with pytest.raises(InputError, match="never overwritten"):
+            create_secret(path, bytes(range(32)))
+    assert read_secret(path) == bytes(32)
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_models_own_folder_gets_no_secret(tmp_path, cache):
+    model = tmp_path / "model"
+    write_model(model, 1)
+    before = contents(model)
+    request = Request(str(model), choice={"count": 64})
+    for place in (model, tmp_path / "model/../model"):
+        with pytest.raises(InputError, match="is the model's own folder"):
+            commit_to_folder(request, place, cache)
+    assert contents(model) == before
+    commit_to_folder(request, tmp_path / "mine", cache)  # the control
