@@ -1,9 +1,10 @@
-"""A GGUF file of the llama architecture, dequantised lazily, under Hugging Face's names."""
+"""A GGUF file of a known architecture, dequantised lazily, under Hugging Face's names."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -28,33 +29,68 @@ NAMES = {
     "model.norm.weight": "output_norm.weight",
     "lm_head.weight": "output.weight",
 }
+GEMMA3_NAMES = {
+    **{theirs: name for theirs, name in NAMES.items() if theirs != "lm_head.weight"},
+    "model.layers.{i}.self_attn.q_norm.weight": "blk.{i}.attn_q_norm.weight",
+    "model.layers.{i}.self_attn.k_norm.weight": "blk.{i}.attn_k_norm.weight",
+    "model.layers.{i}.post_attention_layernorm.weight": "blk.{i}.post_attention_norm.weight",
+    "model.layers.{i}.pre_feedforward_layernorm.weight": "blk.{i}.ffn_norm.weight",
+    "model.layers.{i}.post_feedforward_layernorm.weight": "blk.{i}.post_ffw_norm.weight",
+}
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """How llama.cpp keeps a model type. names: Hugging Face's -> GGUF's; interleaved: q and k have
+    llama.cpp's row order; norm_offset: what it added to the norms' weights; says: further config.
+    """
+
+    model_type: str
+    names: Mapping[str, str]
+    interleaved: bool = False
+    norm_offset: float = 0.0
+    says: Mapping[str, object] = field(default_factory=dict)
+
+
+ARCHITECTURES = {
+    "llama": Architecture("llama", NAMES, interleaved=True),
+    "gemma3": Architecture(
+        "gemma3_text",
+        GEMMA3_NAMES,
+        norm_offset=1.0,
+        says={"hidden_activation": "gelu_pytorch_tanh", "tie_word_embeddings": True},
+    ),
+}
 NORMAL_TOKEN = 1  # gguf's TokenType.NORMAL
 _LAYER = re.compile(r"^model\.layers\.(\d+)\.")
 
 
 class GgufFile(Model):
-    """A llama-architecture GGUF file."""
+    """A GGUF file of one of ARCHITECTURES."""
 
     def __init__(self, path: Path):
         self.source = str(path)
         self._reader = read_gguf(path)
         self._tensors = {t.name: t for t in self._reader.tensors}
-        architecture = self._field("general.architecture")
-        if architecture != "llama":
+        self._name = name = self._field("general.architecture")
+        if not isinstance(name, str) or name not in ARCHITECTURES:
             raise InputError(
-                f"{path}: GGUF architecture {architecture!r} is not supported; known: llama"
+                f"{path}: GGUF architecture {name!r} is not supported; "
+                f"known: {', '.join(ARCHITECTURES)}"
             )
+        self._kept = ARCHITECTURES[name]
         self.config = {
-            "model_type": "llama",
-            "hidden_size": self._integer("llama.embedding_length"),
-            "intermediate_size": self._integer("llama.feed_forward_length"),
-            "num_attention_heads": self._integer("llama.attention.head_count"),
-            "num_key_value_heads": self._integer("llama.attention.head_count_kv"),
-            "num_hidden_layers": self._integer("llama.block_count"),
+            "model_type": self._kept.model_type,
+            "hidden_size": self._integer("embedding_length"),
+            "intermediate_size": self._integer("feed_forward_length"),
+            "num_attention_heads": self._integer("attention.head_count"),
+            "num_key_value_heads": self._integer("attention.head_count_kv"),
+            "num_hidden_layers": self._integer("block_count"),
             "vocab_size": self.shape("model.embed_tokens.weight")[0],
+            **self._kept.says,
         }
-        if self._field("llama.attention.key_length") is not None:
-            self.config["head_dim"] = self._integer("llama.attention.key_length")
+        if self._says("attention.key_length") is not None:
+            self.config["head_dim"] = self._integer("attention.key_length")
 
     def _field(self, key: str):
         found = self._reader.fields.get(key)
@@ -63,10 +99,14 @@ class GgufFile(Model):
         except Exception as e:  # texts that are not UTF-8, and whatever else the library meets
             raise InputError(f"{self.source}: the key {key} is malformed ({e})") from e
 
+    def _says(self, key: str):
+        """What the header has under the architecture's own name."""
+        return self._field(f"{self._name}.{key}")
+
     def _integer(self, key: str) -> int:
-        value = self._field(key)
+        value = self._says(key)
         if not isinstance(value, (int, np.integer)):
-            raise InputError(f"{self.source}: the key {key} is missing or no integer")
+            raise InputError(f"{self.source}: the key {self._name}.{key} is missing or no integer")
         return int(value)
 
     def _tensor(self, name: str):
@@ -75,7 +115,7 @@ class GgufFile(Model):
         layer = _LAYER.match(name)
         number = layer.group(1) if layer else ""
         template = name.replace(f"layers.{number}.", "layers.{i}.") if layer else name
-        stored = NAMES.get(template, "").format(i=number)
+        stored = self._kept.names.get(template, "").format(i=number)
         if stored not in self._tensors:
             raise InputError(f"{self.source}: tensor {name} is missing")
         return self._tensors[stored]
@@ -98,7 +138,9 @@ class GgufFile(Model):
 
     def tensor(self, name: str) -> np.ndarray:
         values = self._dequantise(name).reshape(self.shape(name))
-        if name.endswith(("q_proj.weight", "k_proj.weight")):
+        if self._kept.norm_offset and name.endswith("norm.weight"):
+            return values - np.float32(self._kept.norm_offset)
+        if self._kept.interleaved and name.endswith(("q_proj.weight", "k_proj.weight")):
             return self._unpermute(values, name.endswith("q_proj.weight"))
         return values
 
@@ -125,16 +167,16 @@ class GgufFile(Model):
     def running_config(self) -> dict:
         """The config with what only running the model needs, where the file says it."""
         optional = {
-            "rms_norm_eps": self._field("llama.attention.layer_norm_rms_epsilon"),
-            "rope_theta": self._field("llama.rope.freq_base"),
-            "max_position_embeddings": self._field("llama.context_length"),
+            "rms_norm_eps": self._says("attention.layer_norm_rms_epsilon"),
+            "rope_theta": self._says("rope.freq_base"),
+            "max_position_embeddings": self._says("context_length"),
         }
         return {**self.config, **{key: v for key, v in optional.items() if v is not None}}
 
     def names(self) -> tuple[str, ...]:
         theirs = {
             ours.format(i=i): name.format(i=i)
-            for name, ours in NAMES.items()
+            for name, ours in self._kept.names.items()
             for i in range(self.config["num_hidden_layers"] if "{i}" in name else 1)
         }
         return tuple(theirs.get(name, name) for name in self._tensors)

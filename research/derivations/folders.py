@@ -8,9 +8,10 @@ import tempfile
 from pathlib import Path
 
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM, PreTrainedModel
 from transformers.utils import logging
 
+from huref_zk.errors import InputError
 from huref_zk.models.gguf_file import GgufFile
 from huref_zk.models.load import EMBEDDED
 
@@ -23,12 +24,12 @@ def folder_of(ref: str) -> Path:
 
 
 def read_model(folder: Path) -> LlamaForCausalLM:
-    """A LLaMA folder in float32, in evaluation mode."""
+    """A folder in float32, in evaluation mode: a LLaMA, or a mixture made of one."""
     logging.disable_progress_bar()
-    return LlamaForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+    return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
 
 
-def write_model(model: LlamaForCausalLM, tokenizer: Path, folder: Path) -> None:
+def write_model(model: PreTrainedModel, tokenizer: Path, folder: Path) -> None:
     """A Hugging Face folder with float16 weights and a copy of ``tokenizer`` (a tokenizer.json).
 
     It appears whole or not at all. ``model`` is not changed.
@@ -38,7 +39,7 @@ def write_model(model: LlamaForCausalLM, tokenizer: Path, folder: Path) -> None:
     temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix="." + folder.name))
     try:
         with torch.random.fork_rng():
-            half = LlamaForCausalLM(model.config)
+            half = type(model)(model.config)
         half.load_state_dict(model.state_dict())
         half.half().save_pretrained(temporary)
         (temporary / "generation_config.json").unlink(missing_ok=True)
@@ -53,21 +54,17 @@ def write_model(model: LlamaForCausalLM, tokenizer: Path, folder: Path) -> None:
 def from_gguf(path: str, folder: Path) -> None:
     """A llama-architecture GGUF file, dequantised, as a folder like those of ``write_model``.
 
-    The output matrix is taken to be the embedding (tied), as small models have it.
+    The output matrix is taken to be the embedding (tied), as small models have it. InputError for
+    another architecture.
     """
     from transformers import AutoTokenizer
 
     source = GgufFile(Path(path))
-    config = LlamaConfig(
-        **{k: v for k, v in source.config.items() if k != "model_type"},
-        rms_norm_eps=source._field("llama.attention.layer_norm_rms_epsilon"),
-        rope_parameters={
-            "rope_type": "default",
-            "rope_theta": float(source._field("llama.rope.freq_base")),
-        },
-        max_position_embeddings=source._integer("llama.context_length"),
-        tie_word_embeddings=True,
-    )
+    says = source.running_config()
+    if says.pop("model_type") != "llama":
+        raise InputError(f"{path} is no LLaMA")
+    rope = {"rope_type": "default", "rope_theta": float(says.pop("rope_theta", 10_000.0))}
+    config = LlamaConfig(**says, rope_parameters=rope, tie_word_embeddings=True)
     with torch.no_grad(), torch.random.fork_rng():
         model = LlamaForCausalLM(config).eval()
         for name, weight in model.named_parameters():

@@ -14,17 +14,25 @@ from research.derivations.distil import distil
 from research.derivations.finetune import continued, sft
 from research.derivations.layers import crash
 from research.derivations.lora import lora
-from research.derivations.merging import average, task_arithmetic
+from research.derivations.merging import average, dare, franken, task_arithmetic, ties
+from research.derivations.minitron import minitron
 from research.derivations.preference import dpo, preferences, spin
+from research.derivations.reinforcement import grpo
 from research.derivations.rounding import quantise_weights
+from research.derivations.rounding_aware import train_rounded
 from research.derivations.sparse import gblm_prune
 from research.derivations.structured import llm_prune
 from research.derivations.surgery import behaviour_probe, operate
 from research.derivations.train import Progress, Setting
+from research.derivations.upcycling import upcycle
+from research.derivations.upscaling import upscale
 
 GROUP = 64  # inputs that share a scale when weights are rounded
 PREFERENCES = 128  # pairs to tune on
 Make = Callable[[LlamaForCausalLM, Texts, Setting, "Progress | None"], LlamaForCausalLM]
+Join = Callable[
+    [LlamaForCausalLM, LlamaForCausalLM, Texts, Setting, "Progress | None"], LlamaForCausalLM
+]
 
 
 @dataclass(frozen=True)
@@ -149,6 +157,70 @@ def _task_arithmetic(model, texts, setting, progress=None):
     return task_arithmetic(model, _siblings(model, texts, setting, progress))
 
 
+def _ties(model, texts, setting, progress=None):
+    return ties(model, _siblings(model, texts, setting, progress))
+
+
+def _dare(model, texts, setting, progress=None):
+    return dare(model, _siblings(model, texts, setting, progress), seed=setting.seed)
+
+
+def _upcycled(model, texts, setting, progress=None):
+    return continued(upcycle(model, seed=setting.seed), texts.new, setting, progress)
+
+
+def _upscaled(model, texts, setting, progress=None):
+    """A quarter of the layers cut from either copy, as SOLAR does."""
+    cut = max(1, model.config.num_hidden_layers // 4)
+    return upscale(model, texts.new, setting, cut, progress)
+
+
+def _minitron(model, texts, setting, progress=None):
+    config = model.config
+    width, neurons = 3 * config.hidden_size // 4, 3 * config.intermediate_size // 4
+    ids = np.concatenate((texts.seen, texts.new))
+    return minitron(model, ids, setting, width=width, neurons=neurons, progress=progress)
+
+
+def _rounded_training(bits):
+    def make(model, texts, setting, progress=None):
+        return train_rounded(model, texts.new, setting, bits, GROUP, progress)
+
+    return make
+
+
+def _grpo(model, texts, setting, progress=None):
+    return grpo(model, texts.new, replace(setting, rate=0.3 * setting.rate), progress=progress)
+
+
+def _chain(*parts):
+    """One derivation after the other, as models are used: tuned, then rounded or pruned."""
+
+    def make(model, texts, setting, progress=None):
+        for part in parts:
+            model = part(model, texts, setting, progress)
+        return model
+
+    return make
+
+
+def _with_donor(merge):
+    """A child of the model and a donor of other origin, merged on the model, then healed."""
+
+    def make(model, donor, texts, setting, progress=None):
+        half = replace(setting, steps=max(1, setting.steps // 2))
+        child = continued(model, texts.new, half)
+        return continued(merge(model, (child, donor)), texts.seen, half, progress)
+
+    return make
+
+
+def _franken(model, donor, texts, setting, progress=None):
+    """The lower half of the model, the upper half of the donor, healed."""
+    merged = franken(model, donor, model.config.num_hidden_layers // 2)
+    return continued(merged, texts.seen, setting, progress)
+
+
 def _distil(model, texts, setting, progress=None):
     ids = np.concatenate((texts.seen, texts.new))
     rate = max(setting.rate, 3e-3)  # from scratch, as the embedded models were trained
@@ -173,5 +245,32 @@ DERIVATIONS: tuple[Derivation, ...] = (
     Derivation("int4", "round to nearest, arXiv 2210.17323", True, _rounded(4)),
     Derivation("average", "Model soups, arXiv 2203.05482", True, _average),
     Derivation("task-arithmetic", "Task arithmetic, arXiv 2212.04089", True, _task_arithmetic),
+    Derivation("ties", "TIES, arXiv 2306.01708", True, _ties),
+    Derivation("dare", "DARE, arXiv 2311.03099", True, _dare),
+    Derivation("upcycled", "sparse upcycling, arXiv 2212.05055", True, _upcycled),
+    Derivation("upscaled", "SOLAR, arXiv 2312.15166", True, _upscaled),
+    Derivation("minitron", "Minitron, arXiv 2407.14679", True, _minitron),
+    Derivation("qat-4", "LLM-QAT, arXiv 2305.17888", True, _rounded_training(4)),
+    Derivation("grpo", "GRPO, arXiv 2402.03300", True, _grpo),
+    Derivation("sft-int4", "as sft and int4, arXiv 2210.17323", True, _chain(_sft, _rounded(4))),
+    Derivation("lora-gblm-50", "as both, arXiv 2311.04902", True, _chain(_lora, _gblm(0.5))),
     Derivation("distil", "Distillation, arXiv 1503.02531", False, _distil),
+)
+
+
+@dataclass(frozen=True)
+class Merger:
+    """A model made of two of different origin but one architecture: make(model, donor, texts,
+    setting, progress). from_donor: whether the fingerprint should tell that origin, too."""
+
+    name: str
+    source_paper: str
+    from_donor: bool
+    make: Join
+
+
+MERGERS: tuple[Merger, ...] = (
+    Merger("ties-bases", "TIES, arXiv 2306.01708", False, _with_donor(ties)),
+    Merger("dare-bases", "DARE, arXiv 2311.03099", False, _with_donor(dare)),
+    Merger("franken", "layers of two, as Goliath-120B, then healed", True, _franken),
 )

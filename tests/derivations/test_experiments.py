@@ -14,9 +14,10 @@ from huref_zk.models.load import EMBEDDED, open_model
 from huref_zk.proofs.prepare import prepare, sketch_of
 from research.derivations import corpus, folders, measures
 from research.derivations.corpus import Pair, Texts
-from research.derivations.table import DERIVATIONS
+from research.derivations.finetune import continued
+from research.derivations.table import DERIVATIONS, MERGERS
 from research.derivations.train import Setting
-from research.experiments import derivations_table, necessity
+from research.experiments import derivations_bench, derivations_table, necessity
 from tests.support.toy_llama import chain, tiny
 
 CODE = """
@@ -57,12 +58,27 @@ def test_every_derivation_makes_another_model(wide, derivation):
         assert torch.equal(value, before[name])
 
 
+@pytest.mark.parametrize("merger", MERGERS, ids=lambda m: m.name)
+def test_every_merger_makes_a_model_of_both(wide, merger):
+    model, texts = wide
+    sizes = {"hidden_size": 64, "intermediate_size": 64, "head_dim": 16}
+    donor = tiny(5, seed=7, num_attention_heads=4, **sizes)
+    how = Setting(steps=2, batch=4, context=16, rate=1e-4, seed=1)
+    made = merger.make(model, donor, texts, how, None)
+    distances = [measures.parameter_distance(m, made)[0] for m in (model, donor)]
+    between = measures.parameter_distance(model, donor)[0]
+    assert min(distances) > 0.3 * between  # neither of them alone
+    plain = continued(model, texts.seen, how)  # the control: training alone moves little
+    assert measures.parameter_distance(model, plain)[0] < 0.03 * between
+
+
 def test_the_table_is_complete():
     names = [d.name for d in DERIVATIONS]
     assert len(set(names)) == len(names) >= 14
     assert [d.name for d in DERIVATIONS if not d.expected_detected] == ["distil"]
     assert all("arXiv" in d.source_paper for d in DERIVATIONS)
-    assert set(derivations_table.TINY_STEPS) | set(derivations_table.LARGE_STEPS) <= set(names)
+    names += [m.name for m in MERGERS] + [derivations_bench.TRANSPLANT]
+    assert set(derivations_bench.TINY_STEPS) | set(derivations_bench.LARGE_STEPS) <= set(names)
 
 
 def test_a_folder_holds_the_model(tmp_path):
@@ -112,10 +128,10 @@ def test_the_sketch_is_the_fingerprints():
 
 
 def test_the_table_is_made_once(tmp_path, monkeypatch, little_text):
-    monkeypatch.setattr(derivations_table, "UNRELATED", {"demo-base": "demo-stranger"})
-    monkeypatch.setattr(derivations_table, "TINY_STEPS", {"sft": 2, "crash-drop": 1})
+    monkeypatch.setattr(derivations_bench, "UNRELATED", {"demo-base": "demo-stranger"})
+    monkeypatch.setattr(derivations_bench, "TINY_STEPS", {"sft": 2, "crash-drop": 1})
     every = derivations_table.jobs()
-    assert len(every) == len(DERIVATIONS)
+    assert len(every) == len(DERIVATIONS) + len(MERGERS) + 1
     few = [j for j in every if j.derivation in ("int8", "sft", "crash-drop")]
     monkeypatch.setattr(derivations_table, "jobs", lambda: few)
     told = []
@@ -177,3 +193,26 @@ def test_necessity_drives_the_direction_away(tmp_path, monkeypatch, little_text)
     monkeypatch.setattr(necessity, "_points", lambda out, w, *rest: made.append(w) or control)
     again = necessity.run(tmp_path, lambda *step: None)
     assert made == [0.0] and [r["points"] for r in again["runs"]] == [control, driven]
+
+
+def test_another_tokenizer_and_a_donor(tmp_path, monkeypatch, little_text):
+    """What a transplant's folder holds, and that a donor counts as an origin."""
+    monkeypatch.setattr(derivations_bench, "UNRELATED", {"demo-base": "demo-stranger"})
+    monkeypatch.setattr(derivations_bench, "TINY_STEPS", {"transplant": 1, "franken": 1})
+    every = derivations_table.jobs()
+    few = [j for j in every if j.derivation in ("franken", "transplant")]
+    monkeypatch.setattr(derivations_table, "jobs", lambda: few)
+    franken, moved = derivations_table.run(tmp_path, lambda *step: None)["rows"]
+    assert moved["ics_base"] is None and moved["pcs"] > 0.99
+    assert moved["loss_after"] > 0
+    model = open_model(str(tmp_path / "models" / "demo-base-transplant"))
+    assert len(model.vocabulary()) < 3000 and model.token_order() is not None
+    assert model.shape("model.embed_tokens.weight")[0] == model.tokenizer_size()
+    # Half of its layers are the base's. The donor's half read another stream: the tokens of the
+    # base tell nothing of it, only views of `compare` without embeddings can.
+    assert 0.2 < franken["ics_base"] < 0.95 and franken["ics_unrelated"] < 0.2
+    folder = str(tmp_path / "models" / "demo-base-franken")
+    assert derivations_table.related_pairs(tmp_path)[:2] == [
+        ("demo-base", folder, "franken", True),
+        ("demo-stranger", folder, "franken, its donor", True),
+    ]
