@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -20,20 +21,56 @@ from huref_zk.comparison.parts.sketches import DOWN, GATE, UP
 FLOOR = 0.1
 """No part counts as found below this: what strangers have in common stays under it (docs/parts.md).
 """
-HEADS_FROM = 0.25
+HEADS_FROM = 0.4
 """The same of heads."""
 RATE = 1e-2
 """Chance matches that are expected among all pairs of two models, at most."""
+LEAD, LIKELY = 64, 0.04
+"""Entries of a sketch that decide whether a pair is scored by all of them, and from which score."""
 BLOCK = 1 << 21
 """Scores made at a time."""
 
 
 def score_block(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Scores float32 (m, n) of neurons x (3 or 2, m, r) with y (3 or 2, n, r), float32."""
+    """Scores float32 (m, n) of neurons x (3, m, r) with y (3, n, r), float32."""
     out = x[DOWN] @ y[DOWN].T
     out *= x[UP] @ y[UP].T
     out *= x[GATE] @ y[GATE].T
     return np.abs(out, out=out)
+
+
+@dataclass(frozen=True)
+class Scored:
+    """rows, columns int64 (n,); scores float32 (n,)."""
+
+    rows: np.ndarray
+    columns: np.ndarray
+    scores: np.ndarray
+
+
+def likely_pairs(x: np.ndarray, y: np.ndarray) -> Iterator[Scored]:
+    """Pairs of neurons x (3, m, r) and y (3, n, r), float16, block by block: those whose
+    leading LEAD entries alone score LIKELY at least, scored by all r."""
+    left, right = _lead(x), _lead(y)
+    for block in blocks(x.shape[1], y.shape[1]):
+        s = score_block(left[:, block], right)
+        some = np.flatnonzero(s.max(axis=1, initial=0) >= LIKELY)
+        rows, columns = np.nonzero(s[some] >= LIKELY)
+        rows = some[rows] + block.start
+        scores = np.ones(len(rows), dtype=np.float32)
+        for kind in (DOWN, UP, GATE):
+            one, other = (
+                side[kind][places].astype(np.float32) for side, places in ((x, rows), (y, columns))
+            )
+            scores *= np.einsum("nr,nr->n", one, other)
+        yield Scored(rows, columns, np.abs(scores))
+
+
+def _lead(x: np.ndarray) -> np.ndarray:
+    """The leading entries, float32, of length one again."""
+    out = x[..., :LEAD].astype(np.float32)
+    norms = np.linalg.norm(out, axis=2, keepdims=True)
+    return np.divide(out, norms, out=np.zeros_like(out), where=norms > 0)
 
 
 def head_scores(x: np.ndarray, y: np.ndarray) -> np.ndarray:

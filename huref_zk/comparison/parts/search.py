@@ -39,15 +39,21 @@ class Best:
             out[here] = self.score[here] >= SAME * best
         return out
 
+    def alone(self, limit: float) -> float:
+        """Of the living parts, the share without a partner from the limit up."""
+        return float((self.score < limit)[self.alive].sum()) / max(int(self.alive.sum()), 1)
+
     def settle(self, good: np.ndarray) -> None:
         """Forget other partners; who has a leader is where the leader is."""
         self.layer[~good] = self.part[~good] = NOBODY
         for values in (self.layer, self.part, self.score):
             values[:] = values[self.leaders]
 
-    def places(self, count: int) -> np.ndarray:
-        """Up to ``count`` living parts that lead themselves, drawn the same way every time."""
-        own = np.flatnonzero(self.alive & (self.leaders == np.arange(len(self.leaders))))
+    def places(self, count: int, among: np.ndarray | None = None) -> np.ndarray:
+        """Up to ``count`` living parts that lead themselves, of all or ``among`` (bool (n,)), drawn
+        the same way every time."""
+        able = self.alive & (self.leaders == np.arange(len(self.leaders)))
+        own = np.flatnonzero(able if among is None else able & among)
         if len(own) <= count:
             return own
         rng = np.random.default_rng(len(own))
@@ -68,6 +74,18 @@ class Search:
         new = np.flatnonzero(top > self.b[j].score[columns])
         if len(new):
             self.b[j].better(columns[new], top[new], i, rows[s[:, new].argmax(axis=0)])
+
+    def told(
+        self, i: int, rows: np.ndarray, j: int, columns: np.ndarray, scores: np.ndarray
+    ) -> None:
+        """The same of single pairs, all of one length, a part any number of times."""
+        for best, mine, layer, theirs in (
+            (self.a[i], rows, j, columns),
+            (self.b[j], columns, i, rows),
+        ):
+            order = np.lexsort((-scores, mine))
+            first = order[np.r_[True, np.diff(mine[order]) > 0]] if len(order) else order
+            best.better(mine[first], scores[first], layer, theirs[first])
 
     def settle(self, limit: float) -> np.ndarray:
         """Keep what was found; gives the pairs, int32 (P, 4), that have each other."""

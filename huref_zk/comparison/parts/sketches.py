@@ -3,26 +3,21 @@
 A neuron is a triple of vectors, gate, up and down, as the tokens see them: X g, X u, X d, with the
 norm's gain folded in (invariants/cores.py). A head is two maps over the tokens, OV and QK. Each is
 kept as a sketch: of a vector its products with r random directions of token space, of a map those
-with s directions a side, brought to length one. The directions are the same for both models, so
-that the cosine of two sketches is about that of what they stand for, with an error of 1 / sqrt(r).
-
-The directions are orthogonal to what strangers share: the mean over the tokens and the strongest
-patterns of either model's embeddings. Those of both models are taken off, so that a strong pattern
-put into one that nothing reads takes the place of none.
+with s directions a side, brought to length one (view.py): cosines of sketches are about those of
+what they stand for, with an error of 1 / sqrt(r).
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from huref_zk.comparison.parts.joining import groups, join_heads, join_neurons
+from huref_zk.comparison.parts.view import TokenView
 from huref_zk.invariants.activations import BENT
 from huref_zk.invariants.cores import Reader
-from huref_zk.invariants.directions import how_many
 from huref_zk.models.families import Family
 from huref_zk.models.feed_forward import (
     Block,
@@ -35,88 +30,29 @@ from huref_zk.models.layers import gain, qk_gain_grouped, read_attention_grouped
 from huref_zk.models.model import Model
 from huref_zk.models.reading import Dimensions
 
-SIZES = (256, 192, 128, 96)
-"""Directions r of token space that neurons are kept by: the most that BYTES allow."""
-BYTES = 300 << 20
-"""For the neurons of one model."""
 SIDE = 32
 """Directions a side that heads are kept by."""
-TASTED = 64
-"""Tokens by which a neuron's size is told."""
-DOWN, UP, GATE = 0, 1, -1
-"""Rows of LayerParts.neurons; without a gate, what reads stands for it."""
-
-
-@dataclass(frozen=True)
-class Budget:
-    """r, directions; kept: neurons of a layer, the largest, where there are more."""
-
-    r: int
-    kept: int
-
-
-@dataclass(frozen=True)
-class TokenView:
-    """How one model's parts are seen, float32: reading and writing (r, d), token space's directions
-    times the tokens as a block reads them and as they are; some (n, d), tokens as a block reads
-    them; kept: neurons of a layer."""
-
-    reading: np.ndarray
-    writing: np.ndarray
-    some: np.ndarray
-    kept: int
+DOWN, UP, GATE = 0, 1, 2
+"""Rows of LayerParts.neurons."""
 
 
 @dataclass(frozen=True)
 class LayerParts:
-    """neurons float16 (3, F, r), (2, F, r) without a gate: sketches of down, up, gate, of length
-    one, or zero where the tokens see nothing. experts int16 (F,): the expert each belongs to, -1
-    for a block that all tokens use. sizes float32 (F,): how much each writes, their mean square
-    being one. leaders int32 (F,): itself, or whom its sketch is part of (joining.py). heads float16
-    (H, 2, s, s): sketches of OV and QK, likewise of length one or zero; head_leaders int32 (H,).
-    total: neurons the layer has; F of them, the largest, are kept."""
+    """neurons float16 (3, F, r): sketches of down, up, gate, of length one, or zero where the
+    tokens see nothing; gated: whether there is a gate, else up stands for it. experts int16 (F,):
+    the expert each belongs to, -1 for a block that all tokens use. sizes float32 (F,): how much
+    each writes, their mean square being one. leaders int32 (F,): itself, or whom its sketch is part
+    of (joining.py). heads float16 (H, 2, s, s): sketches of OV and QK, likewise of length one or
+    zero; head_leaders int32 (H,). total: neurons the layer has; F, the largest, are kept."""
 
     neurons: np.ndarray
+    gated: bool
     experts: np.ndarray
     sizes: np.ndarray
     leaders: np.ndarray
     heads: np.ndarray
     head_leaders: np.ndarray
     total: int
-
-
-def budget(*models: Dimensions) -> Budget:
-    """What to keep of models that are to be compared: within BYTES for each."""
-    entries = [BYTES // (6 * m.layers) for m in models]
-    room = [size // m.ffn for size, m in zip(entries, models, strict=True)]
-    r = next((r for r in SIZES if r <= min(room)), SIZES[-1])
-    return Budget(r, min(entries) // r)
-
-
-def token_projection(rows: Sequence[np.ndarray], r: int, seed: bytes = b"parts") -> np.ndarray:
-    """float32 (K, r): random directions of token space without the mean and the strongest patterns
-    of each of ``rows``, the models' X (K, d) over the same K tokens."""
-    count = len(rows[0])
-    off = [np.ones((count, 1))]
-    off += [_strongest(X, how_many(X.shape[1], count)) for X in rows]
-    basis, _ = np.linalg.qr(np.concatenate(off, axis=1))
-    rng = np.random.default_rng(list(hashlib.sha256(seed).digest()))
-    out = rng.normal(size=(count, r))
-    out -= basis @ (basis.T @ out)
-    return (out / np.sqrt(count)).astype(np.float32)
-
-
-def token_view(X: np.ndarray, read: np.ndarray, projection: np.ndarray, kept: int) -> TokenView:
-    """For one model: X, read (K, d) as recipes.token_rows gives them, over the projection's tokens;
-    kept: see Budget."""
-    chosen = np.linspace(0, len(X), min(TASTED, len(X)), endpoint=False).astype(int)
-    reading = projection.T @ read
-    return TokenView(
-        reading=reading,
-        writing=reading if read is X else projection.T @ X,
-        some=read[chosen],
-        kept=kept,
-    )
 
 
 def layer_parts(
@@ -133,13 +69,14 @@ def layer_parts(
     after = gain(model, family, dims, family.ffn_post_norm, i)
     blocks = ffn_blocks(model, family, dims, i)
     found = [_neurons(model, family, dims, block, reader, after, view) for block in blocks]
-    neurons = _Neurons.side_by_side(found)
+    neurons = _Neurons.side_by_side([_Neurons.nothing(len(view.reading)), *found])
     total = len(neurons.sizes)
     neurons = neurons.largest(view.kept)
     square = float(np.square(neurons.sizes, dtype=np.float64).mean()) if total else 0.0
     heads, head_leaders = _heads(model, family, dims, i, view)
     return LayerParts(
         neurons=neurons.vectors,
+        gated=neurons.gated,
         experts=neurons.experts,
         sizes=neurons.sizes / np.float32(np.sqrt(square)) if square > 0 else neurons.sizes,
         leaders=neurons.leaders,
@@ -154,18 +91,32 @@ class _Neurons:
     """Of one block, or of all of a layer: as LayerParts has them, sizes not yet divided."""
 
     vectors: np.ndarray
+    gated: bool
     experts: np.ndarray
     sizes: np.ndarray
     leaders: np.ndarray
+
+    @staticmethod
+    def nothing(r: int) -> _Neurons:
+        """Of a layer without a feed-forward block."""
+        none = np.zeros(0, dtype=np.int32)
+        return _Neurons(
+            np.zeros((3, 0, r), np.float16),
+            True,
+            none.astype(np.int16),
+            none.astype(np.float32),
+            none,
+        )
 
     @staticmethod
     def side_by_side(blocks: Sequence[_Neurons]) -> _Neurons:
         starts = np.cumsum([0, *(len(b.sizes) for b in blocks)])
         return _Neurons(
             np.concatenate([b.vectors for b in blocks], axis=1),
+            all(b.gated for b in blocks),
             np.concatenate([b.experts for b in blocks]),
             np.concatenate([b.sizes for b in blocks]),
-            np.concatenate([b.leaders + n for b, n in zip(blocks, starts, strict=False)]),
+            np.concatenate([b.leaders + np.int32(n) for b, n in zip(blocks, starts, strict=False)]),
         )
 
     def largest(self, count: int) -> _Neurons:
@@ -178,6 +129,7 @@ class _Neurons:
         leaders = place[self.leaders[kept]]
         return _Neurons(
             self.vectors[:, kept],
+            self.gated,
             self.experts[kept],
             self.sizes[kept],
             np.where(leaders < 0, np.arange(count), leaders).astype(np.int32),
@@ -205,14 +157,17 @@ def _neurons(
         bent, bias = reader.folded(gate), gate_bias
         bends = reader.seen(gate, bent, gate_bias)
         sketches = [seen_down, seen_up, bent @ view.reading.T]
-    told = sketches[GATE] if bias is None else np.column_stack([sketches[GATE], bias])
+    told = sketches[-1] if bias is None else np.column_stack([sketches[-1], bias])
     leaders = join_neurons(seen_up, seen_down, groups(told), gate is not None)
     active = np.square(BENT[reader.activation](bends)[0], dtype=np.float64).mean(axis=0)
     sizes = np.sqrt(active) * np.linalg.norm(seen_down, axis=1)
     if gate is not None:
         sizes *= np.linalg.norm(seen_up, axis=1)
+    if gate is None:
+        sketches.append(seen_up)
     return _Neurons(
         vectors=np.array([_unit(s, axis=1) for s in sketches]),
+        gated=gate is not None,
         experts=np.full(block.width, -1 if block.number is None else block.number, np.int16),
         sizes=sizes[leaders].astype(np.float32),
         leaders=leaders,
@@ -263,14 +218,3 @@ def _unit(values: np.ndarray, axis: int) -> np.ndarray:
     norms = np.linalg.norm(values, axis=axis, keepdims=True)
     seen = norms > 1e-7 * norms.max(initial=0)
     return np.divide(values, norms, out=np.zeros_like(values), where=seen).astype(np.float16)
-
-
-def _strongest(X: np.ndarray, count: int) -> np.ndarray:
-    """float64 (K, count): the strongest patterns over the tokens of centred rows."""
-    from scipy.sparse.linalg import eigsh
-
-    centred = X.astype(np.float64) - X.mean(axis=0, dtype=np.float64)
-    gram = centred.T @ centred
-    values, vectors = eigsh(gram, k=count, v0=np.ones(len(gram)))  # v0: the same on every run
-    kept = values > 1e-12 * max(float(values.max()), 0.0)
-    return centred @ (vectors[:, kept] / np.sqrt(values[kept]))
