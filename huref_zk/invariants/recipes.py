@@ -102,7 +102,7 @@ def compute_cores(
         token_ids=ids,
         token_choice=token_choice if token_ids is None else "given",
         facts=facts_of_model(family, dims),
-        warnings=warnings,
+        warnings=(*model.notes, *warnings),
     )
 
 

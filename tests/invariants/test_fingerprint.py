@@ -150,7 +150,7 @@ def test_the_digest_binds_tensors_and_salt(tmp_path):
 
 def test_the_digest_reads_in_pieces(monkeypatch):
     base = checkpoint_digest(open_model("demo-base"), SALT)
-    monkeypatch.setattr("huref_zk.models.safetensors_folder.CHUNK", 1000)
+    monkeypatch.setattr("huref_zk.models.store.CHUNK", 1000)
     assert checkpoint_digest(open_model("demo-base"), SALT) == base
 
 

@@ -15,7 +15,7 @@ from safetensors.numpy import load_file, save_file
 from huref_zk.errors import InputError
 from huref_zk.models.load import EMBEDDED, open_model
 from huref_zk.models.model import runs
-from huref_zk.models.safetensors_folder import SafetensorsFolder
+from huref_zk.models.safetensors_store import SafetensorsStore
 from tests.support.tiny_llama import (
     HEAD_DIM,
     HEADS,
@@ -126,31 +126,20 @@ def test_no_shard_stays_mapped(sharded):
     held = [model.tensor(name) for name in model.names()]
     held.append(model.rows(EMBEDDING, np.arange(8)))
     assert not mapped()
-    model._kept = model._file(next(sharded.glob("*.safetensors")))
+    held.append(np.memmap(next(sharded.glob("*.safetensors"))))
     assert mapped()
-
-
-class Watched:
-    """A safetensors slice that notes how many entries are taken out of it."""
-
-    def __init__(self, piece, name, taken):
-        self.piece, self.name, self.taken = piece, name, taken
-
-    def __getitem__(self, part):
-        values = self.piece[part]
-        self.taken[self.name] = self.taken.get(self.name, 0) + values.size
-        return values
-
-    def __getattr__(self, key):
-        return getattr(self.piece, key)
 
 
 def test_only_what_is_proven_is_read(saved, monkeypatch):
     taken: dict[str, int] = {}
-    plain = SafetensorsFolder._slice
-    monkeypatch.setattr(
-        SafetensorsFolder, "_slice", lambda self, name: Watched(plain(self, name), name, taken)
-    )
+    plain = SafetensorsStore.raw
+
+    def raw(self, name, start=0, stop=None):
+        values = plain(self, name, start, stop)
+        taken[name] = taken.get(name, 0) + values.size
+        return values
+
+    monkeypatch.setattr(SafetensorsStore, "raw", raw)
     cores(saved, "last-two")
     assert taken.pop(EMBEDDING) == 64 * HIDDEN  # 64 rows, not the vocabulary
     assert {layer_of(name) for name in taken} == set(PROVEN)

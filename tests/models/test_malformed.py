@@ -257,7 +257,10 @@ def point(shard):
 
 @pytest.mark.parametrize(
     "shard",
-    ["../outside.safetensors", "/etc/passwd", "a/b.safetensors", "..", ".", "", "./x", 7, None],
+    [
+        *("../outside.safetensors", "/etc/passwd", "a/../b.safetensors", "..", ".", "", "./x", 7),
+        *(None, "a//b.safetensors", "a\\b", "c:x", "a/", "nul\0byte", "~/../x"),
+    ],
 )
 def test_an_index_that_points_elsewhere(sharded, shard):
     """Also when what it points to exists and would load."""
@@ -277,7 +280,7 @@ def test_an_absolute_path_into_the_folder_is_refused_too(sharded):
     [
         (point("model-99999-of-99999.safetensors"), "shard model-99999-of-99999.* is missing"),
         (point("config.json"), "is not a valid safetensors file"),
-        (point("nul\0byte"), "is missing"),
+        (point("a/b.safetensors"), "shard b.safetensors is missing"),
         (index(lambda data: {"weight_map": []}), "has no weight_map"),
         (index(lambda data: {"metadata": {}}), "has no weight_map"),
         (index(lambda data: ["weight_map"]), "holds no JSON object"),
@@ -296,7 +299,7 @@ def test_an_index_that_names_the_wrong_shard(sharded):
     where = json.loads((sharded / "model.safetensors.index.json").read_text())["weight_map"]
     other = where[EMBEDDING]
     assert where[LAST + "mlp.up_proj.weight"] != other
-    damaged(sharded, point(other), "up_proj.weight is missing from its shard")
+    damaged(sharded, point(other), "up_proj.weight is missing from its shard|elsewhere")
 
 
 def test_a_truncated_shard(sharded):
