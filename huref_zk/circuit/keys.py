@@ -23,7 +23,9 @@ from typing import Any
 
 from huref_zk.circuit.shape import EZKL_VERSION, UNUSABLE, CircuitShape
 from huref_zk.curve import bn254
-from huref_zk.errors import EnvironmentLacks
+from huref_zk.errors import EnvironmentLacks, InputError
+from huref_zk.files.container import load_json, read_bounded
+from huref_zk.files.fields import hex_digits, integer, members
 from huref_zk.native import ezkl
 from huref_zk.native.scratch import private_folder
 from huref_zk.native.workers import run_all
@@ -31,6 +33,7 @@ from huref_zk.paths import SHIPPED_CIRCUITS, SHIPPED_KEYS
 from huref_zk.srs.file import Srs
 
 MAX_VK = 64 << 20
+MAX_RECORD = 1 << 12
 BUILDING, UNPACKING = ".building-", ".unpacking-"
 """How the folders begin in which keys are made; killed processes leave some behind."""
 
@@ -183,17 +186,28 @@ def derive(
 def find(shape: CircuitShape, srs_sha256: str, cache: Path) -> Keys | None:
     """Keys of ``shape`` already in ``cache``, complete for verifying, else None."""
     folder = folder_of(shape, srs_sha256, cache)
-    try:
-        record = Record(**json.loads((folder / "record.json").read_text()))
-    except (OSError, ValueError, TypeError):
-        return None
-    if (record.circuit, record.srs) != (shape.digest, srs_sha256):
+    record = read_record(folder)
+    if record is None or (record.circuit, record.srs) != (shape.digest, srs_sha256):
         return None
     _check_pin(record)
     keys = Keys(folder, record)
     if _file_digests(keys) != (record.vk, record.settings):
         raise EnvironmentLacks(f"the keys in {folder} are damaged; delete that folder")
     return keys
+
+
+def read_record(folder: Path) -> Record | None:
+    """What record.json says that ``folder`` holds; None where it says nothing that is one."""
+    names = [field.name for field in fields(Record)]
+    what = f"the record in {folder}"
+    try:
+        found = members(load_json(read_bounded(folder / "record.json", MAX_RECORD)), names, what)
+        for name in names[:-1]:
+            hex_digits(found[name], what)
+        integer(found["unusable"], what, 1, UNUSABLE)
+    except (InputError, ValueError):
+        return None
+    return Record(**found)
 
 
 def find_proving(shape: CircuitShape, srs_sha256: str, cache: Path) -> Keys | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import json
+import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,11 +15,15 @@ from huref_zk.cli.common import TEST_SETUP_NOTE, Output, with_output
 from huref_zk.cli.options import keys_option, reading_options, trust_option
 from huref_zk.cli.outputs import REFERENCE
 from huref_zk.errors import InputError
+from huref_zk.files.container import load_json, read_bounded
 
 if TYPE_CHECKING:
     from huref_zk.circuit.shape import CircuitShape
     from huref_zk.srs.file import Srs
     from huref_zk.srs.name import SrsName
+
+
+_NAME = re.compile(r"(pair-d[0-9]+-)?d[0-9]+-k[0-9]+-[0-9a-f]+-srs-[0-9a-f]+")
 
 
 @click.command()
@@ -178,14 +182,17 @@ class Kept:
 
 
 def kept_keys(cache: Path) -> list[Kept]:
-    """What lies in a key folder but SRS files and other things that are not ours."""
+    """What lies in a key folder but SRS files and other things that are not ours: folders that have
+    the name of keys and what belongs to keys in them. No links: they may lead anywhere."""
+    from huref_zk.circuit.keys import MAX_RECORD
+
     found = []
     for folder in sorted(path for path in cache.glob("*") if path.is_dir()):
-        if folder.name.startswith("."):
+        if not _NAME.fullmatch(folder.name) or folder.is_symlink():
             continue
         record: dict[str, Any] = {}
-        with contextlib.suppress(OSError, ValueError):
-            read = json.loads((folder / "record.json").read_text())
+        with contextlib.suppress(InputError, ValueError):
+            read = load_json(read_bounded(folder / "record.json", MAX_RECORD))
             record = read if isinstance(read, dict) and isinstance(read.get("vk"), str) else {}
         if record or (folder / "vk").exists() or (folder / "settings.json").exists():
             pk = folder / "pk"

@@ -26,6 +26,7 @@ from huref_zk.curve.encoding import encode_raw
 from huref_zk.curve.group import GENERATOR
 from huref_zk.curve.pairing import G2_GENERATOR, encode_raw_g2
 from huref_zk.errors import InputError
+from huref_zk.files.container import load_json, read_bounded
 from huref_zk.files.writing import write_atomically
 from huref_zk.srs.layout import G1_BYTES, HEAD_BYTES, g2_points, read_k, read_stretch
 from huref_zk.srs.structure import CHECK_MAX_K, Progress, check_structure
@@ -109,9 +110,8 @@ def recognise(
 def noted(path: str | os.PathLike[str], sha256: str) -> bool:
     """Whether a note beside an SRS file says that the file of this digest (hex) was checked."""
     try:
-        with open(_note(path), "rb") as file:
-            note = json.loads(file.read(_MAX_NOTE))
-    except (OSError, ValueError):
+        note = load_json(read_bounded(_note(path), _MAX_NOTE))
+    except (InputError, ValueError):
         return False
     return bool(note == {"sha256": sha256, "structure": "checked"})
 

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 
 from huref_zk.errors import InputError
 
@@ -35,7 +36,10 @@ def file_size(k: int) -> int:
 def read_k(path: str | os.PathLike[str]) -> int:
     """The k of an SRS file, after checking that the file's size fits it. InputError."""
     try:
-        size = os.path.getsize(path)
+        status = os.stat(path)
+        if not stat.S_ISREG(status.st_mode):  # before opening: a pipe would block
+            raise InputError(f"the SRS file {path} is not a regular file")
+        size = status.st_size
         with open(path, "rb") as file:
             head = file.read(HEAD_BYTES)
     except OSError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import lzma
+import os
 import shutil
 from dataclasses import replace
 
@@ -82,6 +83,48 @@ def test_a_damaged_folder(derived, cache, name):
 def test_a_folder_without_its_record_counts_for_nothing(derived, cache):
     (keys.folder_of(SMALL, derived.srs.sha256, cache) / "record.json").unlink()
     assert keys.find(SMALL, derived.srs.sha256, cache) is None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"unusable": 0},
+        {"unusable": 17},
+        {"unusable": 10**9},
+        {"unusable": -6},
+        {"unusable": "6"},
+        {"unusable": 6.0},
+        {"unusable": True},
+        {"vk": 7},
+        {"settings": "AB" * 32},
+        {"more": 1},
+    ],
+)
+def test_a_record_that_says_nothing_sensible_counts_for_nothing(derived, cache, change):
+    """Or a verifier with a damaged key folder would find fault with the proof."""
+    path = keys.folder_of(SMALL, derived.srs.sha256, cache) / "record.json"
+    good = path.read_text()
+    path.write_text(json.dumps({**json.loads(good), **change}))
+    assert keys.find(SMALL, derived.srs.sha256, cache) is None
+    with pytest.raises(EnvironmentLacks, match="no verifying key"):
+        keys.verifying_keys(SMALL, derived.srs.sha256, cache)
+    path.write_text(good)
+    assert keys.find(SMALL, derived.srs.sha256, cache).record == derived.keys.record
+
+
+@pytest.mark.parametrize("text", ["[" * 4000, "[" * 10**5, " " * 5000 + "{}", None])
+def test_a_record_that_is_no_small_file_of_flat_json(derived, cache, text):
+    path = keys.folder_of(SMALL, derived.srs.sha256, cache) / "record.json"
+    good = path.read_text()
+    path.unlink()
+    if text is None:
+        os.mkfifo(path)
+    else:
+        path.write_text(text)
+    assert keys.find(SMALL, derived.srs.sha256, cache) is None
+    path.unlink()
+    path.write_text(good)
+    assert keys.find(SMALL, derived.srs.sha256, cache).record == derived.keys.record
 
 
 def test_keys_that_are_not_the_pinned_ones(derived, monkeypatch):

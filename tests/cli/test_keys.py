@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -165,6 +166,42 @@ def test_keys_are_cleaned(full, options, left):
         assert (full / left[0] / "vk").exists()
     again = json_of("keys", "clean", *options, "--keys", full)
     assert again == {"removed": [], "bytes": 0}
+
+
+def test_folders_that_are_not_keys_are_left_alone(full, tmp_path_factory):
+    """Whatever files lie in them; with the name of keys they go."""
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    folder_of_keys(elsewhere, "target")
+    names = ["project", "d16-k11-aa-srs-11.bak", "old d16-k11-aa-srs-11", "D16-k11-aa-srs-11"]
+    for name in names:
+        folder_of_keys(full, name, pk=1, record=name != "project")
+    (full / "d128-k13-aa-srs-11").symlink_to(elsewhere / "target")
+    names.append("d128-k13-aa-srs-11")
+    told = json_of("keys", "list", "--keys", full)["keys"]
+    assert len(told) == 3 and not {Path(k["folder"]).name for k in told} & set(names)
+    for options in ((), ("--proving",), ("--all",)):
+        removed = json_of("keys", "clean", *options, "--keys", full)["removed"]
+        assert removed and not [n for n in names if any(f"/{n}" in path for path in removed)]
+    assert sorted(path.name for path in full.iterdir()) == sorted(
+        [*names, "kzg11.test.srs", "somebody's folder"]
+    )
+    assert all((full / name / "settings.json").exists() for name in names)
+    (full / "project").rename(full / "pair-d16-d32-k13-aa-srs-11")  # the control
+    assert len(json_of("keys", "clean", "--keys", full)["removed"]) == 1
+
+
+@pytest.mark.parametrize("record", ["[" * 4000, "[" * 10**5, "\xff", None])
+def test_records_that_are_none_are_not_whole_keys(tmp_path, record):
+    folder = folder_of_keys(tmp_path, "d16-k11-aa-srs-11", record=False)
+    if record is None:
+        os.mkfifo(folder / "record.json")
+    else:
+        (folder / "record.json").write_text(record, encoding="latin-1")
+    (kept,) = json_of("keys", "list", "--keys", tmp_path)["keys"]
+    assert not kept["whole"]
+    (folder / "record.json").unlink()
+    (folder / "record.json").write_text(json.dumps({"vk": VK}))
+    assert json_of("keys", "list", "--keys", tmp_path)["keys"][0]["whole"]
 
 
 def test_what_a_dead_run_left_is_swept(tmp_path):

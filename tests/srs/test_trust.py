@@ -1,13 +1,15 @@
 """Which SRS is relied upon: kinds, names, digests, and where the file is looked for."""
 
 import hashlib
+import os
 
 import ezkl
 import pytest
 
 from huref_zk.errors import EnvironmentLacks, InputError
-from huref_zk.srs.ceremonies import ceremonies
+from huref_zk.srs.ceremonies import ceremonies, noted
 from huref_zk.srs.file import ceremony_file, identify
+from huref_zk.srs.importing import list_srs
 from huref_zk.srs.insecure import insecure_file, insecure_sha256, insecure_srs
 from huref_zk.srs.name import SrsName
 from huref_zk.srs.trust import (
@@ -199,3 +201,25 @@ def test_a_promoted_test_srs(tmp_path, monkeypatch):
     made.path.rename(ceremony_file(K, tmp_path))
     assert trusted_srs(SrsName("ceremony", K, made.sha256), tmp_path).name == "made up"
     assert find_srs(K, tmp_path).kind == "ceremony"
+
+
+def test_pipes_in_the_key_folder_stop_nobody(keys, known):
+    """Files beside an SRS under names that an SRS or its note could have."""
+    for name in ("kzg4.a.srs", "kzg4.test.srs", "kzg4.srs.recognised", "kzg5.srs"):
+        os.mkfifo(keys / name)
+    trust = trusted_srs(SrsName("ceremony", K, DIGEST), keys)
+    assert (trust.kind, trust.srs.path) == ("ceremony", keys / "kzg4.srs")
+    for k in (K, K + 1):
+        with pytest.raises(InputError, match="not a regular file"):
+            find_test_srs(K, keys) if k == K else find_srs(k, keys)
+    problems = {item.path.name: item.problem for item in list_srs(keys)}
+    assert problems["kzg4.srs"] is None
+    assert all("not a regular file" in p for n, p in problems.items() if n != "kzg4.srs")
+
+
+@pytest.mark.parametrize("note", ["[" * 4000, "[" * 10**5, "\xff", '{"sha256": 1}'])
+def test_a_note_that_is_none_is_passed_over(keys, known, note):
+    (keys / "kzg4.srs.recognised").write_text(note, encoding="latin-1")
+    assert not noted(keys / "kzg4.srs", DIGEST)
+    assert find_srs(K, keys).kind == "ceremony"
+    assert noted(keys / "kzg4.srs", DIGEST)  # a good one, in its place
