@@ -9,10 +9,11 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 if TYPE_CHECKING:
     from huref_zk.api import Fingerprint as Fingerprint
+    from huref_zk.api import Proven as Proven
     from huref_zk.api import commit as commit
     from huref_zk.api import compare as compare
     from huref_zk.api import fingerprint as fingerprint
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "huref_zk.api": (
         "Fingerprint",
+        "Proven",
         "commit",
         "compare",
         "fingerprint",

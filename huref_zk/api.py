@@ -4,7 +4,7 @@
 
     commitment = commit("path/to/model", "mine")
     prove("mine", "fp.hzp", "fp.png", derive=True)
-    setup = Setup(Path("keys"), allow_test=True)
+    setup = Setup(allow_test=True)
     report = verify("fp.hzp", commitment.root_hex, image="fp.png", setup=setup)
     print(report.facts["recipe"], [step.detail for step in report.steps])
 
@@ -60,12 +60,15 @@ class Fingerprint:
 @dataclass(frozen=True)
 class Proven:
     """root: the commitment's, 64 hex digits; v: 512 integers; pixels: uint8 (H, W, 3); test_setup:
-    whether it is under the SRS whose secret is public, and so convinces nobody."""
+    whether it is under the SRS whose secret is public, and so convinces nobody; image: the
+    picture's digest, hex; facts: what was committed to (proofs.kernel.facts_of)."""
 
     root: str
     v: tuple[int, ...]
     pixels: np.ndarray
     test_setup: bool
+    image: str
+    facts: dict[str, Any]
 
 
 def prepare(model: PathLike, *, progress: Progress | None = None, **options: Any) -> Prepared:
@@ -73,7 +76,8 @@ def prepare(model: PathLike, *, progress: Progress | None = None, **options: Any
 
     model: an embedded name (demo-base, demo-child, demo-stranger), a Hugging Face folder, a .gguf
     file, or a hub id with ``revision``. options: recipe, layers, tokens (a file of ids), count,
-    token_choice, revision, allow_pickle, map_file; see invariants.prepare.prepare.
+    token_choice, revision, allow_pickle, map_file; see
+    proofs.prepare.prepare.
     """
     from huref_zk.proofs.prepare import prepare as prepare_model
 
@@ -175,6 +179,7 @@ def prove(
     from huref_zk.commitment.commit import read_owner
     from huref_zk.files.writing import write_together
     from huref_zk.invariants.sketch import PUBLIC_SEED
+    from huref_zk.proofs.kernel import facts_of
     from huref_zk.proofs.picture.file import serialise_bundle
     from huref_zk.proofs.picture.prove import prove as make_proof
     from huref_zk.proofs.picture.verify import shape_of
@@ -188,7 +193,14 @@ def prove(
         circuit_keys.derive(shape_of(held.commitment), srs, cache, stage)
     bundle, pixels = make_proof(held, _seed(seed, PUBLIC_SEED), srs, cache, drawing, stage)
     write_together({Path(image): png_bytes(pixels), Path(out): serialise_bundle(bundle)})
-    return Proven(held.commitment.root_hex, tuple(bundle.v), pixels, srs.kind == "test")
+    return Proven(
+        held.commitment.root_hex,
+        tuple(bundle.v),
+        pixels,
+        srs.kind == "test",
+        bundle.claim.image,
+        facts_of(held.descriptor),
+    )
 
 
 def verify(
@@ -217,7 +229,7 @@ def verify(
     from huref_zk.files.container import read_start
     from huref_zk.proofs.kernel import Policy, Setup
 
-    path, asked = Path(file), setup or Setup(default_cache())
+    path, asked = Path(file), setup or Setup()
     kind = formats.format_of(read_start(path, 8))
     for name in ("image", "generator"):
         if demands.get(name) is not None:

@@ -30,7 +30,7 @@ class NotValid(HurefError):
 
 
 class StepFailed(NotValid):
-    """Verification refused the claim at one numbered step."""
+    """Verification refused the claim at one numbered step (exit 1)."""
 
     def __init__(self, step: int, message: str, name: str = ""):
         super().__init__(message)

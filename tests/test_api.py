@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 import huref_zk
-from huref_zk import InputError, NotValid, Policy, Setup, StepFailed
+from huref_zk import InputError, NotValid, Policy, Setup, StepFailed, paths
 from huref_zk.render.image import read_png
+from research import api_page
 from tests.support.chain import TOKENS
 
 SEED = b"\x11" * 32
@@ -110,3 +111,18 @@ def test_kinds_of_files_that_are_not_verified(tmp_path, chain):
         huref_zk.verify(chain.commitment_file, "0" * 64)
     with pytest.raises(InputError, match="needs one commitment, not 2"):
         huref_zk.verify(chain.bundle_file, ["0" * 64, "1" * 64])
+
+
+def test_the_page_is_made_from_the_docstrings():
+    assert api_page.page() == api_page.PAGE.read_text(), "run python -m research.api_page"
+
+
+def test_the_example_of_the_page_runs(tmp_path, monkeypatch):
+    """As it stands there, keys and all in folders of its own; it prints the eight steps."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(paths, "CHECKOUT", None)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    told: list[tuple] = []
+    exec(api_page.EXAMPLE, {"print": lambda *words: told.append(words)})
+    assert [words[0] for words in told] == list(range(8))
+    assert {p.name for p in tmp_path.iterdir()} == {"cache", "mine", "fp.hzp", "fp.png"}

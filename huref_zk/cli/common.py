@@ -7,9 +7,10 @@ import json
 import os
 import signal
 import sys
+import time
 import traceback
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import wraps
 from typing import Any, NoReturn
 
@@ -29,6 +30,8 @@ from huref_zk.errors import EnvironmentLacks, HurefError, InputError, NotValid, 
 
 TRACEBACK = "HUREF_ZK_TRACEBACK"
 """Environment variable: where it is set, unforeseen errors are shown with their traceback."""
+FORMAT = 1
+"""Version of the JSON that commands print; data/output.schema.json describes it."""
 TEST_SETUP_NOTE = (
     "NOTE: this is a TEST setup whose secret is public: anybody can forge proofs under it. "
     "For real use put a ceremony's file into the key folder first (docs/srs.md)."
@@ -41,11 +44,13 @@ class Output:
 
     json: bool
     quiet: bool
+    started: float = field(default_factory=time.monotonic)
 
     def result(self, data: dict[str, Any], lines: list[str]) -> None:
         """Print ``data`` as one JSON object with --json, else ``lines`` unless --quiet."""
         if self.json:
-            click.echo(json.dumps(data, sort_keys=True))
+            spent = round(time.monotonic() - self.started, 3)
+            click.echo(json.dumps({**_head(), "seconds": spent, **data}, sort_keys=True))
         elif not self.quiet:
             for line in lines:
                 click.echo(line)
@@ -105,6 +110,18 @@ class Output:
         return Progress(*first, *columns, console=console, transient=True, disable=hidden)
 
 
+def _head() -> dict[str, Any]:
+    """What every JSON object says of itself: the form's version, and the command (of an error the
+    first word of it; null where none was found)."""
+    context, words = click.get_current_context(silent=True), []
+    while context is not None and context.parent is not None:
+        words.append(context.command.name or "")
+        context = context.parent
+    if context is not None and not words and context.invoked_subcommand:
+        words.append(str(context.invoked_subcommand))
+    return {"format": FORMAT, "command": " ".join(reversed(words)) or None}
+
+
 def with_output(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command --json, --quiet and ``output``, and check its output files (outputs.py).
 
@@ -159,7 +176,8 @@ def fail(error: HurefError, as_json: bool) -> NoReturn:
     message = " ".join(str(error).split())
     try:
         if as_json:
-            click.echo(json.dumps({**_verdict(error), "error": message}, sort_keys=True))
+            told = {**_head(), **_verdict(error), "error": message}
+            click.echo(json.dumps(told, sort_keys=True))
         else:
             click.echo(f"error: {message}", err=True)
     except OSError:  # nobody listens any more; the exit code still tells

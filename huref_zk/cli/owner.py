@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -21,6 +21,9 @@ from huref_zk.cli.options import (
 )
 from huref_zk.cli.outputs import OUT, PICTURE, Writes, force_option
 from huref_zk.errors import InputError
+
+if TYPE_CHECKING:
+    from huref_zk.commitment.file import Commitment
 
 READING = ("revision", "allow_pickle", "map_file")
 
@@ -52,6 +55,7 @@ def fingerprint(
     """Compute MODEL's fingerprint picture, without a proof."""
     from huref_zk import api
     from huref_zk.files.writing import write_together
+    from huref_zk.proofs.kernel import facts_of_seed
     from huref_zk.render.image import png_bytes
 
     if not (out or vector or save):
@@ -74,7 +78,7 @@ def fingerprint(
     data = {
         "image": str(out) if out else None,
         "fingerprint": str(save) if save else None,
-        "seed": seed.hex(),
+        "seed": facts_of_seed(seed),
         "generator": found.generator,
         "recipe": found.recipe,
         "layers": list(found.layers),
@@ -151,27 +155,30 @@ def commit(
         )
     for warning in warnings:
         output.say(f"note: {warning}")
-    report_commitment(output, out, made.root_hex, made.descriptor.srs.kind, public, warnings)
+    _report_commitment(output, out, made, warnings)
 
 
-def report_commitment(
-    output: Output, out: Path, root: str, srs_kind: str, public: bool, warnings: list[str]
-) -> None:
+def _report_commitment(output: Output, out: Path, made: Commitment, warnings: list[str]) -> None:
     """Say what `commit` wrote."""
-    secret = None if public else out / "secret.key"
+    from huref_zk.proofs.kernel import facts_of
+
+    root, srs = made.root_hex, made.descriptor.srs
+    secret = None if made.descriptor.public else out / "secret.key"
     data = {
+        **facts_of(made.descriptor),
         "root": root,
         "folder": str(out),
         "commitment": str(out / "commitment.hzc"),
         "secret": None if secret is None else str(secret),
         "witness": str(out / "witness.hzw"),
-        "test_setup": srs_kind == "test",
+        "srs": {"kind": srs.kind, "k": srs.k, "sha256": srs.sha256},
+        "test_setup": srs.kind == "test",
         "warnings": warnings,
     }
     lines = [f"root {root}", f"public: {out / 'commitment.hzc'}"]
     if secret is not None:
         lines.append(f"private: {secret}, {out / 'witness.hzw'} (keep both, share neither)")
-    output.result(data, [*lines, *([TEST_SETUP_NOTE] if srs_kind == "test" else [])])
+    output.result(data, [*lines, *([TEST_SETUP_NOTE] if srs.kind == "test" else [])])
 
 
 @click.command()
@@ -194,14 +201,16 @@ def prove(
 ) -> None:
     """Prove the picture of what FOLDER, made by commit, committed to."""
     from huref_zk import api
+    from huref_zk.proofs.kernel import facts_of_seed
 
     with output.stages("proving") as stage:
         made = api.prove(owner, out, image, seed=seed, generator=generator, keys=cache, stage=stage)
     data = {
+        **made.facts,
         "bundle": str(out),
-        "image": str(image),
+        "image": {"file": str(image), "digest": made.image},
         "root": made.root,
-        "seed": seed.hex(),
+        "seed": facts_of_seed(seed),
         "test_setup": made.test_setup,
     }
     note = [TEST_SETUP_NOTE] if made.test_setup else []

@@ -41,7 +41,10 @@ def show(
     output: Output, report: Report, headline: str, lines: Sequence[str] = (), **data: Any
 ) -> None:
     """Print the verdict on a file whose every step held. lines, data: of this kind of file."""
-    steps = [{"step": s.number, "name": s.name, "detail": s.detail} for s in report.steps]
+    steps = [
+        {"step": s.number, "name": s.name, "detail": s.detail, "seconds": round(s.seconds, 3)}
+        for s in report.steps
+    ]
     note = [TEST_NOTE] if report.test_setup else []
     if output.quiet and report.test_setup:
         output.warn(TEST_NOTE)

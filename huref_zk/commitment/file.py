@@ -35,6 +35,7 @@ class Commitment:
 
     @property
     def root_hex(self) -> str:
+        """The root as 64 hex digits, as commands and files show it."""
         return f"{self.root:064x}"
 
     @property

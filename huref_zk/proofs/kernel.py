@@ -15,6 +15,7 @@ Imports neither torch, transformers nor onnx.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -26,6 +27,7 @@ from huref_zk.commitment.file import expected_root as expected_root
 from huref_zk.errors import EnvironmentLacks, InputError, StepFailed
 from huref_zk.files.container import Format, read_bounded
 from huref_zk.invariants.sketch import PUBLIC_SEED
+from huref_zk.paths import default_cache
 from huref_zk.srs.file import Srs
 from huref_zk.srs.trust import NotTrusted, trusted_srs
 
@@ -71,11 +73,11 @@ STEPS: dict[str, tuple[tuple[str, str], ...]] = {
 
 @dataclass(frozen=True)
 class Setup:
-    """What a verifier's machine brings: the folder of keys and SRS files; SHA-256, hex, of SRS
-    files that the caller trusts besides the ceremonies'; whether the test SRS is accepted, under
-    which anybody can forge proofs."""
+    """What a verifier's machine brings: the folder of keys and SRS files, default the program's
+    own; SHA-256, hex, of SRS files that the caller trusts besides the ceremonies'; whether the test
+    SRS is accepted, under which anybody can forge proofs."""
 
-    keys: Path
+    keys: Path = field(default_factory=default_cache)
     trusted_srs: tuple[str, ...] = ()
     allow_test: bool = False
 
@@ -96,11 +98,12 @@ class Policy:
 
 @dataclass(frozen=True)
 class Step:
-    """One step that held: its number, name, and what was established."""
+    """One step that held: its number, name, what was established, and how long it took."""
 
     number: int
     name: str
     detail: str
+    seconds: float = field(default=0.0, compare=False)
 
 
 class OpenStep:
@@ -141,14 +144,14 @@ class Report:
         if self.names[number : number + 1] != (name,):
             due = self.names[number] if number < len(self.names) else "none"
             raise AssertionError(f"step {number} is {due}, not {name}")
-        current = OpenStep()
+        current, started = OpenStep(), time.monotonic()
         try:
             yield current
         except InputError as e:
             raise StepFailed(number, str(e), name) from e
         if current.detail is None:
             raise AssertionError(f"step {name} established nothing")
-        self.steps.append(Step(number, name, current.detail))
+        self.steps.append(Step(number, name, current.detail, time.monotonic() - started))
         if self.heard is not None:
             self.heard(self.steps[-1])
 
@@ -189,8 +192,19 @@ def check_srs(report: Report, descriptor: Descriptor, setup: Setup) -> Srs:
     return srs
 
 
-def describe(report: Report, descriptor: Descriptor, seed: bytes | None = None) -> None:
+def describe(
+    report: Report, descriptor: Descriptor, seed: bytes | None = None, root: str | None = None
+) -> None:
     """Note in the report's facts what a commitment is about, and whether that is the standard."""
+    report.facts |= facts_of(descriptor)
+    if root is not None:
+        report.facts["root"] = root
+    if seed is not None:
+        report.facts["seed"] = facts_of_seed(seed)
+
+
+def facts_of(descriptor: Descriptor) -> dict[str, Any]:
+    """What a descriptor says it is about, and whether that is what everybody compares."""
     tokens = descriptor.tokens
     every = tuple(range(len(descriptor.layers)))
     standard = (
@@ -198,18 +212,18 @@ def describe(report: Report, descriptor: Descriptor, seed: bytes | None = None) 
         and descriptor.layers == every
         and descriptor.model.get("layers_total") == len(every)
     )
-    report.facts |= {
+    return {
         "recipe": descriptor.recipe,
         "model": dict(descriptor.model),
         "layers": list(descriptor.layers),
         "tokens": {"count": tokens.count, "digest": tokens.digest, "choice": tokens.choice},
         "standard": standard,
     }
-    if seed is not None:
-        report.facts["seed"] = {
-            "class": "public" if seed == PUBLIC_SEED else "named",
-            "hex": seed.hex(),
-        }
+
+
+def facts_of_seed(seed: bytes) -> dict[str, str]:
+    """A seed, and its class: public, or named by somebody."""
+    return {"class": "public" if seed == PUBLIC_SEED else "named", "hex": seed.hex()}
 
 
 def check_policy(descriptor: Descriptor, seed: bytes | None, policy: Policy) -> None:

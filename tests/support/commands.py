@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 from click.testing import CliRunner, Result
 
 from huref_zk.cli import main
+from huref_zk.paths import DATA
 
 
 def run(*arguments: object, expect: int | None = None) -> Result:
@@ -22,10 +24,25 @@ def run(*arguments: object, expect: int | None = None) -> Result:
 
 
 def json_of(*arguments: object, expect: int = 0) -> dict:
-    """What a command prints with --json; nothing else may be printed."""
+    """What a command prints with --json, without what every object says of itself; nothing else may
+    be printed, and it must be as data/output.schema.json has it."""
     done = run(*arguments, "--json", expect=expect)
     assert done.stderr == ""
-    return json.loads(done.stdout)
+    data = json.loads(done.stdout)
+    schema().validate(data)
+    head = {name: data.pop(name, None) for name in ("format", "command", "seconds")}
+    assert head["format"] == 1 and ("error" in data or head["seconds"] >= 0)
+    return data
+
+
+@functools.cache
+def schema():
+    """A validator of what commands print with --json."""
+    from jsonschema import Draft202012Validator
+
+    loaded = json.loads((DATA / "output.schema.json").read_text())
+    Draft202012Validator.check_schema(loaded)
+    return Draft202012Validator(loaded)
 
 
 def listing(folder: Path) -> dict[str, str]:

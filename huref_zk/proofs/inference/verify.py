@@ -89,7 +89,7 @@ def verify_bytes(
         if policy is not None:
             check_policy(commitment.descriptor, None, policy)
         step.established(f"root {root}")
-    describe_commitment(report, commitment.descriptor)
+    describe_commitment(report, commitment.descriptor, root=root)
     srs = check_srs(report, commitment.descriptor, setup)
     places = _demand(audit, commitment, demand, report)
     _linear(audit, commitment, places, srs, report)

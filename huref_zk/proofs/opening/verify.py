@@ -92,7 +92,7 @@ def verify_bytes(
         if policy is not None:
             check_policy(opening.descriptor, None, policy)
         step.established(f"root {root}")
-    describe(report, opening.descriptor)
+    describe(report, opening.descriptor, root=root)
     report.facts["rows"] = [name(place) for place in opening.places]
     report.facts["chosen_by_nonce"] = choice is not None
     srs = check_srs(report, opening.descriptor, setup)

@@ -101,7 +101,7 @@ def verify_bytes(
         refuse_unless(ours == root, "the bundle's commitment does not have the expected root")
         refuse_unless(claim.root == root, "the bundle names another root than its commitment has")
         step.established(f"root {root}")
-    describe(report, commitment.descriptor, seed)
+    describe(report, commitment.descriptor, seed, root)
     srs = check_srs(report, commitment.descriptor, setup)
     keys = _circuit(commitment, claim, srs, setup, report)
     with report.step("projection") as step:

@@ -25,8 +25,9 @@ from huref_zk.proofs.kernel import (
     Step,
     check_policy,
     check_srs,
-    describe,
     expected_root,
+    facts_of,
+    facts_of_seed,
     read_claim,
     refuse_unless,
 )
@@ -158,12 +159,10 @@ def _parse(data: bytes, report: Report) -> _Parts:
 def _describe(report: Report, parts: _Parts, seed: bytes) -> None:
     """Facts: "first" and "second", what either commitment is about; the seed; what is claimed."""
     for name, commitment in zip(MODELS, parts.commitments, strict=True):
-        about = Report("similarity")
-        describe(about, commitment.descriptor, seed)
-        report.facts["seed"] = about.facts.pop("seed")
         root, public = commitment.root_hex, commitment.descriptor.public
-        report.facts[name] = {**about.facts, "root": root, "public": public}
+        report.facts[name] = {**facts_of(commitment.descriptor), "root": root, "public": public}
     bounds = parts.bundle.claim.bounds
+    report.facts["seed"] = facts_of_seed(seed)
     report.facts |= {"shown": bounds.words, "low": bounds.low, "high": bounds.high}
 
 
