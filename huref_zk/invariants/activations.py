@@ -18,7 +18,7 @@ def _sigmoid(z: np.ndarray) -> np.ndarray:
         return 1 / (1 + np.exp(-z))
 
 
-def _swish(beta: float) -> Callable[[np.ndarray], Bent]:
+def swish(beta: float) -> Callable[[np.ndarray], Bent]:
     """z sigmoid(beta z)."""
 
     def bend(z: np.ndarray) -> Bent:
@@ -73,6 +73,29 @@ def _tanh(z: np.ndarray) -> Bent:
     return t, 1 - t * t
 
 
+def xielu(
+    alpha_p: float = math.log(math.expm1(0.8)),
+    alpha_n: float = math.log(math.expm1(0.3)),
+    beta: float = 0.5,
+    eps: float = -1e-6,
+) -> Callable[[np.ndarray], Bent]:
+    """xIELU (arXiv 2411.13010) with the numbers that its tensors hold, by default those with which
+    training begins."""
+    p = np.logaddexp(0, alpha_p)
+    n = beta + np.logaddexp(0, alpha_n)
+
+    def bend(z: np.ndarray) -> Bent:
+        left = np.minimum(z, np.float32(eps))
+        grown = np.expm1(left)
+        right = z > 0
+        y = np.where(right, (p * z + beta) * z, (grown - z) * n + beta * z)
+        inside = (z < eps).astype(z.dtype)
+        slope = np.where(right, 2 * p * z + beta, ((grown + 1) * inside - 1) * n + beta)
+        return y.astype(z.dtype), slope.astype(z.dtype)
+
+    return bend
+
+
 def _linear(z: np.ndarray) -> Bent:
     return z, np.ones_like(z)
 
@@ -86,13 +109,14 @@ BENT: dict[str, Callable[[np.ndarray], Bent]] = {
     "gelu_python": _gelu,
     "gelu_pytorch_tanh": _gelu_tanh,
     "linear": _linear,
-    "quick_gelu": _swish(1.702),
+    "quick_gelu": swish(1.702),
     "relu": _relu,
     "relu2": _relu2,
     "relu6": _relu6,
     "sigmoid": _logistic,
-    "silu": _swish(1.0),
-    "swish": _swish(1.0),
+    "silu": swish(1.0),
+    "swish": swish(1.0),
     "tanh": _tanh,
+    "xielu": xielu(),
 }
 """Every name of models.families.ACTIVATIONS."""

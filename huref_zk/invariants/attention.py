@@ -8,16 +8,19 @@ import numpy as np
 
 from huref_zk.invariants.factors import Factors, Tokens, centred, folded, unit
 from huref_zk.models.families import Family
-from huref_zk.models.layers import gain, qk_gain_grouped, read_attention_grouped
+from huref_zk.models.heads import read_heads
 from huref_zk.models.model import Model
-from huref_zk.models.reading import Dimensions
+from huref_zk.models.reading import Dimensions, gain
 
 
 def attention_cores(
     model: Model, family: Family, dims: Dimensions, i: int, tokens: Tokens
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(a, b) of layer i, float32 (d, d)."""
+    """(a, b) of layer i, float32 (d, d); zero where it has no attention."""
     heads = _heads(model, family, dims, i, tokens)
+    if heads is None:
+        a, b = (np.zeros((dims.hidden, dims.hidden), dtype=np.float32) for _ in range(2))
+        return a, b
     b = heads.v.T @ heads.together.T
     written = tokens.centred @ b
     if heads.after is not None:
@@ -33,6 +36,8 @@ def attention_factors(
 ) -> tuple[list[Factors], list[Factors]]:
     """The same as factors, which are a few times cheaper to look at than cores are to make."""
     heads = _heads(model, family, dims, i, tokens)
+    if heads is None:
+        return [], []
     written = (tokens.centred @ heads.v.T) @ heads.together.T
     if heads.after is not None:
         scale = unit(written) * heads.after
@@ -44,8 +49,9 @@ def attention_factors(
 
 @dataclass(frozen=True)
 class _Heads:
-    """What attention reads and writes, float32: q (H hd, d), k, v (kv hd, d), o (d, H hd), together
-    (d, kv hd) the sum over each group's o; after (d,): the gain of a norm after, None without."""
+    """What attention reads and writes, float32: q (H hd, d), k (kv hd, d), v (kv vd, d), o (d, H
+    vd), together (d, kv vd) the sum over each group's o; after (d,): the gain of a norm after, None
+    without one. scale: what logits are multiplied by; None: hd^(-1/2)."""
 
     q: np.ndarray
     k: np.ndarray
@@ -55,6 +61,8 @@ class _Heads:
     after: np.ndarray | None
     kv: int
     hd: int
+    vd: int
+    scale: float | None
 
     def scaled(self, scale: np.ndarray) -> _Heads:
         """What is written times scale (d,)."""
@@ -62,51 +70,51 @@ class _Heads:
         return replace(self, o=o, together=together)
 
 
-def _heads(model: Model, family: Family, dims: Dimensions, i: int, tokens: Tokens) -> _Heads:
-    q, k, v, o = read_attention_grouped(model, family, dims, i)
+def _heads(model: Model, family: Family, dims: Dimensions, i: int, tokens: Tokens) -> _Heads | None:
+    found = read_heads(model, family, dims, i, tokens)
+    if found is None:
+        return None
     before = gain(model, family, dims, family.attention_norm, i)
-    q, k, v = (folded(w, before, family) for w in (q, k, v))
-    if family.layer_norm:
-        o = centred(o, 0)
-    heads, kv, hd = dims.heads, dims.kv_heads, dims.head_dim
+    q, k, v = (folded(w, before, family) for w in (found.q, found.k, found.v))
+    o = centred(found.o, 0) if family.layer_norm else found.o
+    heads, kv, hd, vd = found.heads, found.kv, found.hd, found.vd
     if family.qk_norm is not None:
-        q_gain = qk_gain_grouped(model, family, dims, family.q_norm, heads, i)
-        k_gain = qk_gain_grouped(model, family, dims, family.k_norm, kv, i)
-        q = _normed(q, family, tokens, heads, q_gain)
-        k = _normed(k, family, tokens, kv, k_gain)
-    together = o.reshape(-1, kv, heads // kv, hd).sum(axis=2).reshape(-1, kv * hd)
+        q = _normed(q, family, tokens, heads, found.q_gain)
+        k = _normed(k, family, tokens, kv, found.k_gain)
+    together = o.reshape(-1, kv, heads // kv, vd).sum(axis=2).reshape(-1, kv * vd)
     after = None
     if family.attention_post_norm is not None:
         after = gain(model, family, dims, family.attention_post_norm, i)
-    return _Heads(q, k, v, o, together, after, kv, hd)
+    return _Heads(q, k, v, o, together, after, kv, hd, vd, found.scale)
 
 
 def _mixed(heads: _Heads, written: np.ndarray, tokens: Tokens) -> np.ndarray | None:
     """sum_h w_h Wq_h over each kv head's queries, (kv hd, d); None where nothing is written."""
-    kv, hd = heads.kv, heads.hd
+    kv, hd, vd = heads.kv, heads.hd, heads.vd
     norm = float(np.sqrt(np.square(written, dtype=np.float64).sum()))
     if norm == 0:
         return None
-    values = (tokens.centred @ heads.v.T).reshape(len(written), kv, 1, hd)
-    wanted = (written @ heads.o).reshape(len(written), kv, -1, hd)
+    values = (tokens.centred @ heads.v.T).reshape(len(written), kv, 1, vd)
+    wanted = (written @ heads.o).reshape(len(written), kv, -1, vd)
     w = np.einsum("skgh,skgh->kg", values, wanted, dtype=np.float64) / norm
-    w /= np.sqrt(1 + _logit_variance(heads.q, heads.k, tokens, kv, hd))
+    w /= np.sqrt(1 + _logit_variance(heads, tokens))
     mixed = heads.q.reshape(kv, -1, hd, heads.q.shape[1])
     mixed = mixed * w.astype(np.float32)[:, :, None, None]
     out: np.ndarray = mixed.sum(axis=1).reshape(kv * hd, -1)
     return out
 
 
-def _logit_variance(q: np.ndarray, k: np.ndarray, tokens: Tokens, kv: int, hd: int) -> np.ndarray:
+def _logit_variance(heads: _Heads, tokens: Tokens) -> np.ndarray:
     """s_h^2, float64 (kv, heads a kv head): the mean square over pairs of tokens of the logits
-    x Wq_h^T Wk_h x'^T / hd^(1/2)."""
+    x Wq_h^T Wk_h x'^T / hd^(1/2), or as they are scaled."""
+    kv, hd = heads.kv, heads.hd
     grams = []
-    for w in (q, k):
+    for w in (heads.q, heads.k):
         seen = (tokens.centred @ w.T).reshape(len(tokens.centred), -1, hd).transpose(1, 2, 0)
         grams.append((seen @ seen.swapaxes(1, 2)).astype(np.float64) / seen.shape[2])
     queries, keys = grams[0].reshape(kv, -1, hd, hd), grams[1]
-    variance: np.ndarray = np.einsum("kgij,kij->kg", queries, keys) / hd
-    return variance
+    variance: np.ndarray = np.einsum("kgij,kij->kg", queries, keys)
+    return variance / hd if heads.scale is None else variance * heads.scale**2
 
 
 def _normed(

@@ -32,21 +32,26 @@ import numpy as np
 
 from huref_zk.invariants.activations import BENT
 from huref_zk.invariants.attention import attention_cores
+from huref_zk.invariants.bending import Bend, bend_of
 from huref_zk.invariants.factors import Factors, Tokens, centred, folded, unit
-from huref_zk.models.families import Family
+from huref_zk.models.families import Family, text_config
 from huref_zk.models.feed_forward import (
     Block,
-    Router,
     activation_name,
     ffn_blocks,
     read_biases,
     read_block,
-    read_router,
-    read_shared_router,
 )
-from huref_zk.models.layers import gain
 from huref_zk.models.model import Model
-from huref_zk.models.reading import Dimensions, bias_vector, finite, named
+from huref_zk.models.reading import (
+    Dimensions,
+    bias_vector,
+    finite,
+    gain,
+    gain_vector,
+    named,
+)
+from huref_zk.models.routing import read_router, read_shared_router, routed
 
 SUBSET = 512
 """How much more would change: docs/cores.md."""
@@ -98,20 +103,37 @@ def ffn_factors(
     yield from ((r, w * scale) for r, w in every)
 
 
+def block_answers(
+    model: Model, family: Family, dims: Dimensions, i: int, read: np.ndarray
+) -> np.ndarray:
+    """What the feed-forward blocks of layer i write for the rows ``read`` (n, d), normalised if a
+    norm stands before them: float32 (n, d), without the bias of what is written."""
+    reader = _reader(model, family, dims, i, read)
+    out = np.zeros_like(read)
+    for block, share in _shared_out(model, family, dims, i, reader):
+        chosen = np.arange(len(read)) if share is None else np.flatnonzero(share)
+        weights = None if share is None else share[chosen]
+        up, gate, down = read_block(model, family, dims, block, gate=True)
+        u, g = _before_bending(model, reader, block, (up, gate), chosen, weights)
+        h = reader.bends.answer(u, g)
+        if block.sub_norm is not None:
+            down = down * gain_vector(model, family, block.sub_norm, block.width)
+            square = np.square(h, dtype=np.float64).mean(axis=1, keepdims=True)
+            h = (h / np.sqrt(np.maximum(square, 1e-30))).astype(np.float32)
+        if weights is not None and not reader.scaled_input:
+            h *= weights[:, None]
+        out[chosen] += h @ (centred(down, 0) if family.layer_norm else down).T
+    return out
+
+
 def _ffn_sides(
     model: Model, family: Family, dims: Dimensions, i: int, tokens: Tokens
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """block_sides of every block that some token is sent to."""
     blocks = ffn_blocks(model, family, dims, i)
-    reader = Reader(
-        before=gain(model, family, dims, family.ffn_norm, i),
-        offset=_offset(model, family, dims, i),
-        tokens=tokens.every if any(b.number is not None for b in blocks) else tokens.read,
-        family=family,
-        activation=activation_name(model, family),
-    )
-    shares = _shares(model, family, dims, i, blocks, reader)
-    for block, share in zip(blocks, shares, strict=True):
+    mixture = any(b.number is not None for b in blocks)
+    reader = _reader(model, family, dims, i, tokens.every if mixture else tokens.read)
+    for block, share in _shared_out(model, family, dims, i, reader):
         chosen = None if share is None else np.flatnonzero(share)
         if chosen is not None and not len(chosen):
             continue  # an expert that no token is sent to does nothing
@@ -119,16 +141,37 @@ def _ffn_sides(
         yield block_sides(model, family, dims, block, reader, chosen, weights)
 
 
+def _reader(model: Model, family: Family, dims: Dimensions, i: int, tokens: np.ndarray) -> Reader:
+    return Reader(
+        before=gain(model, family, dims, family.ffn_norm, i),
+        offset=_offset(model, family, dims, i),
+        tokens=tokens,
+        family=family,
+        activation=activation_name(model, family),
+        bend=bend_of(model, family, i),
+    )
+
+
 @dataclass(frozen=True)
 class Reader:
     """How a block reads the tokens (S, d): times ``before`` (d,), plus ``offset`` (d,) or nothing,
-    and bent by an activation."""
+    and bent by an activation, or as ``bend`` says."""
 
     before: np.ndarray
     offset: np.ndarray | None
     tokens: np.ndarray
     family: Family
     activation: str
+    bend: Bend | None = None
+
+    @property
+    def bends(self) -> Bend:
+        return Bend(BENT[self.activation]) if self.bend is None else self.bend
+
+    @property
+    def scaled_input(self) -> bool:
+        """Whether a router's weight multiplies what an expert reads."""
+        return self.family.scaled_input
 
     def folded(self, w: np.ndarray) -> np.ndarray:
         """Weights (out, d) on the normalised embeddings."""
@@ -140,9 +183,12 @@ class Reader:
         folded: np.ndarray,
         bias: np.ndarray | None = None,
         chosen: np.ndarray | None = None,
+        scale: np.ndarray | None = None,
     ) -> np.ndarray:
-        """What rows of w (out, d), folded, say of the chosen tokens, or of all: (n, out)."""
-        out = (self.tokens if chosen is None else self.tokens[chosen]) @ folded.T
+        """What rows of w (out, d), folded, say of the chosen tokens, or of all, times scale (n,):
+        (n, out)."""
+        tokens = self.tokens if chosen is None else self.tokens[chosen]
+        out = (tokens if scale is None else tokens * scale[:, None]) @ folded.T
         for more in (bias, None if self.offset is None else w @ self.offset):
             if more is not None:
                 out += more
@@ -164,42 +210,49 @@ def block_sides(
     all, in full.
     """
     up, gate, down = read_block(model, family, dims, block, gate=True)
-    up_bias, gate_bias = read_biases(model, family, block)
-    bend = BENT[reader.activation]
     inner = reader.folded(up)
-    u = reader.seen(up, inner, up_bias, chosen)
-    if gate is None:
-        inner = inner * _mean(bend(u)[1], weights, reader)[:, None]
-    else:
-        outer = reader.folded(gate)
-        y, slope = bend(reader.seen(gate, outer, gate_bias, chosen))
-        slope *= u
-        inner = inner * _mean(y, weights, reader)[:, None]
-        inner += outer * _mean(slope, weights, reader)[:, None]
+    u, g = _before_bending(model, reader, block, (up, gate), chosen, weights)
+    of_up, of_gate = reader.bends.slopes(u, g)
+    if block.sub_norm is not None:
+        down = down * gain_vector(model, family, block.sub_norm, block.width)
+        of_up = of_up * unit(reader.bends.answer(u, g))
+        of_gate = None if of_gate is None else of_gate * unit(reader.bends.answer(u, g))
+    inner = inner * _mean(of_up, weights, reader)[:, None]
+    if gate is not None and of_gate is not None:
+        inner += reader.folded(gate) * _mean(of_gate, weights, reader)[:, None]
     return inner, centred(down, 0) if family.layer_norm else down
 
 
-def routed(logits: np.ndarray, router: Router) -> np.ndarray:
-    """Weights (S, experts) for a router's logits, as transformers has them: softmax over all
-    experts, the top_k kept, made to sum to one if ``normalised``."""
-    logits = logits.astype(np.float64)
-    p = np.exp(logits - logits.max(axis=1, keepdims=True))
-    p /= p.sum(axis=1, keepdims=True)
-    kept = np.argsort(-p, axis=1, kind="stable")[:, : router.top_k]
-    out = np.zeros_like(p)
-    np.put_along_axis(out, kept, np.take_along_axis(p, kept, axis=1), axis=1)
-    if router.normalised:
-        out /= out.sum(axis=1, keepdims=True)
-    return out.astype(np.float32)
+def _before_bending(
+    model: Model,
+    reader: Reader,
+    block: Block,
+    weights: tuple[np.ndarray, np.ndarray | None],
+    chosen: np.ndarray | None,
+    share: np.ndarray | None,
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """What up and gate say of the chosen tokens, (n, F)."""
+    up, gate = weights
+    up_bias, gate_bias = read_biases(model, reader.family, block)
+    scale = share if reader.scaled_input and block.number is not None else None
+    u = reader.seen(up, reader.folded(up), up_bias, chosen, scale)
+    if gate is None:
+        return u, None
+    return u, reader.seen(gate, reader.folded(gate), gate_bias, chosen, scale)
 
 
-def _shares(
-    model: Model, family: Family, dims: Dimensions, i: int, blocks: list[Block], reader: Reader
-) -> list[np.ndarray | None]:
-    """How much each block counts at each token (S,); None: everywhere in full."""
+def _shared_out(
+    model: Model, family: Family, dims: Dimensions, i: int, reader: Reader
+) -> Iterator[tuple[Block, np.ndarray | None]]:
+    """The layer's blocks, each with how much it counts at each token (S,); None: everywhere in
+    full."""
+    blocks = ffn_blocks(model, family, dims, i)
     router = read_router(model, family, dims, blocks, i)
-    p = None if router is None else routed(_told(reader, router.weight), router)
-    out: list[np.ndarray | None] = []
+    p = None
+    if router is not None:
+        logits = reader.seen(router.weight, reader.folded(router.weight), router.bias)
+        p = routed(logits, router)
+    halved = router is not None and _averaged(model, family)
     for block in blocks:
         share = None
         if block.number is not None and p is not None:
@@ -207,8 +260,14 @@ def _shares(
         elif block.shared:
             w = read_shared_router(model, family, dims, i)
             share = None if w is None else 1 / (1 + np.exp(-_told(reader, w[None])[:, 0]))
-        out.append(share)
-    return out
+        if halved:
+            share = (np.ones(len(reader.tokens)) if share is None else share) / 2
+        yield block, None if share is None else share.astype(np.float32)
+
+
+def _averaged(model: Model, family: Family) -> bool:
+    key = family.share_key
+    return key is not None and text_config(model.config).get(key) == "average"
 
 
 def _told(reader: Reader, w: np.ndarray) -> np.ndarray:

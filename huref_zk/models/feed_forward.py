@@ -14,6 +14,7 @@ from huref_zk.models.reading import (
     bias_vector,
     expect,
     finite,
+    matrix_shape,
     named,
     stored_shape,
     weight,
@@ -25,7 +26,7 @@ class Block:
     """One feed-forward block: the dense one, an expert, the shared expert. up is the name of a
     tensor that holds the gate too if ``fused``; expert: its place in tensors of three axes; number:
     its place among the experts of a router, None for a block that all tokens use; shared: it stands
-    beside experts."""
+    beside experts. sub_norm: a norm before down."""
 
     up: str
     gate: str | None
@@ -35,44 +36,60 @@ class Block:
     expert: int | None = None
     number: int | None = None
     shared: bool = False
+    sub_norm: str | None = None
 
 
 def ffn_blocks(model: Model, family: Family, dims: Dimensions, i: int) -> list[Block]:
-    """The feed-forward blocks of layer i, without reading them: all experts, or the dense one."""
-    if family.experts_gate_up and model.has(named(family.experts_gate_up, i)):
+    """The feed-forward blocks of layer i, without reading them: all experts, or the dense one; none
+    where a layer of a ``partial`` family has none."""
+    several = family.experts_gate_up or family.experts_up
+    if several and model.has(named(several, i)):
         assert family.experts_down
-        names = [named(t, i) for t in (family.experts_gate_up, family.experts_down)]
-        upper, lower = (model.shape(n) for n in names)
-        if len(lower) != 3 or upper != (lower[0], 2 * lower[2], lower[1]):
-            raise InputError(
-                f"{model.source}: {names[0]} has shape {upper}, {names[1]} has {lower}"
-            )
-        found = [
-            Block(names[0], None, names[1], lower[2], fused=True, expert=e, number=e)
-            for e in range(lower[0])
-        ]
-        return found + _shared(model, family, i)
+        names = [named(t, i) for t in (several, family.experts_down)]
+        return _fused_experts(model, family, *names) + _shared(model, family, i)
     if family.expert_up and model.has(named(family.expert_up, i, 0)):
         assert family.expert_down
         found = []
-        for e in range(_experts(model, family)):
+        for e in range(_experts(model, family, i)):
             ups, downs = named(family.expert_up, i, e), named(family.expert_down, i, e)
             gates = named(family.expert_gate, i, e) if family.expert_gate else None
             found.append(Block(ups, gates, downs, _width(model, family, downs), number=e))
         return found + _shared(model, family, i)
+    if family.partial and not (family.down and model.has(named(family.down, i))):
+        return []
     if family.down is None:  # a mixture that has no dense layers: name what is missing
-        assert family.expert_up
-        expect(model, named(family.expert_up, i, 0), (0, dims.hidden))
+        wanted = family.expert_up or several
+        assert wanted
+        expect(model, named(wanted, i, 0), (0, dims.hidden))
     assert family.down
     down = named(family.down, i)
     width = dims.ffn if family.ffn_keys else _width(model, family, down)
     up = family.gate_up or family.up
     assert up
     gate = None if family.gate is None else named(family.gate, i)
-    block = Block(named(up, i), gate, down, width, family.gate_up is not None)
+    inside = None if family.ffn_sub_norm is None else named(family.ffn_sub_norm, i)
+    fused = family.gate_up is not None
+    block = Block(named(up, i), gate, down, width, fused, sub_norm=inside)
     rows = width * (2 if block.fused else 1)  # checked before anybody makes room for it
     expect(model, block.up, stored_shape(family, rows, dims.hidden))
     return [block]
+
+
+def _fused_experts(model: Model, family: Family, up: str, down: str) -> list[Block]:
+    """Experts in tensors of three axes, (experts, out, in) or (experts, in, out)."""
+    upper, lower = model.shape(up), model.shape(down)
+    both = 2 if family.experts_gate_up else 1
+    if len(upper) == len(lower) == 3 and family.experts_transposed:
+        width, fits = lower[1], upper == (lower[0], lower[2], both * lower[1])
+    elif len(upper) == len(lower) == 3:
+        width, fits = lower[2], upper == (lower[0], both * lower[2], lower[1])
+    else:
+        width, fits = 0, False
+    if not fits:
+        raise InputError(f"{model.source}: {up} has shape {upper}, {down} has {lower}")
+    return [
+        Block(up, None, down, width, fused=both == 2, expert=e, number=e) for e in range(lower[0])
+    ]
 
 
 def read_block(
@@ -83,7 +100,14 @@ def read_block(
     if block.expert is not None:
         index = np.array([block.expert])
         both = finite(model.rows(block.up, index)[0], block.up)
-        return both[f:], both[:f], finite(model.rows(block.down, index)[0], block.down)
+        down = finite(model.rows(block.down, index)[0], block.down)
+        if family.experts_transposed:
+            both, down = both.T, down.T
+        expect_matrix(model, block.down, down, (d, f))
+        if not block.fused:
+            return both, None, down
+        first, second = _two(family, both)
+        return second, first, down
     if block.fused:
         both = weight(model, family, block.up, 2 * f, d)
         return both[f:], both[:f], weight(model, family, block.down, d, f)
@@ -92,15 +116,42 @@ def read_block(
     return up, gates, weight(model, family, block.down, d, f)
 
 
+def expect_matrix(model: Model, name: str, found: np.ndarray, shape: tuple[int, int]) -> None:
+    """InputError unless what was read has this shape."""
+    if found.shape != shape:
+        raise InputError(
+            f"{model.source}: {name} holds matrices {found.shape}, its config implies {shape}"
+        )
+
+
+def _two(family: Family, both: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(gate, up) of an expert's rows."""
+    if family.experts_interleaved:
+        return both[::2], both[1::2]
+    f = len(both) // 2
+    return both[:f], both[f:]
+
+
 def read_biases(
     model: Model, family: Family, block: Block
 ) -> tuple[np.ndarray | None, np.ndarray | None]:
     """Biases (F,) of up and gate, None where the model has none."""
+    f = block.width
+    if block.expert is not None:
+        if not family.experts_bias:
+            return None, None
+        name = block.up + "_bias"
+        rows = finite(model.rows(name, np.array([block.expert]))[0], name)
+        if rows.shape != ((2 if block.fused else 1) * f,):
+            raise InputError(f"{model.source}: {name} has shape {model.shape(name)}")
+        if not block.fused:
+            return rows, None
+        gates, ups = _two(family, rows)
+        return ups, gates
     config = text_config(model.config)
     keys = [k for k in family.ffn_bias_keys if config.get(k) is not None]
-    if block.expert is not None or not (config[keys[0]] if keys else family.ffn_bias):
+    if not (config[keys[0]] if keys else family.ffn_bias):
         return None, None
-    f = block.width
     if block.fused:
         both = bias_vector(model, block.up, 2 * f)
         return both[f:], both[:f]
@@ -121,71 +172,29 @@ def activation_name(model: Model, family: Family) -> str:
     return str(name)
 
 
-@dataclass(frozen=True)
-class Router:
-    """weight float32 (experts, d); top_k: how many a token gets; normalised: their weights are made
-    to sum to one."""
-
-    weight: np.ndarray
-    top_k: int
-    normalised: bool
-
-
-def read_router(
-    model: Model, family: Family, dims: Dimensions, blocks: list[Block], i: int
-) -> Router | None:
-    """The router of layer i, None for a dense one. Raises InputError."""
-    experts = [b for b in blocks if b.number is not None]
-    if not experts:
-        return None
-    template = family.router
-    if experts[0].expert is not None and family.fused_router is not None:
-        template = family.fused_router
-    if template is None:
-        raise InputError(f"{model.source}: its map names no router for layer {i}'s experts")
-    name = named(template, i)
-    expect(model, name, (len(experts), dims.hidden))
-    config = {**family.defaults, **text_config(model.config)}
-    top_k = next((config[k] for k in family.top_k_keys if config.get(k) is not None), None)
-    if type(top_k) is not int or not 0 < top_k <= len(experts):
-        raise InputError(
-            f"{model.source}: config says {' or '.join(family.top_k_keys)} = {top_k!r}; "
-            f"a layer has {len(experts)} experts"
-        )
-    told = [config[k] for k in family.norm_topk_keys if config.get(k) is not None]
-    normalised = bool(told[0]) if told else family.norm_topk
-    return Router(finite(model.tensor(name), name), top_k, normalised)
-
-
-def read_shared_router(model: Model, family: Family, dims: Dimensions, i: int) -> np.ndarray | None:
-    """What weighs the shared expert of layer i, float32 (d,); None where it counts in full."""
-    if family.shared_router is None:
-        return None
-    name = named(family.shared_router, i)
-    expect(model, name, (1, dims.hidden))
-    return finite(model.tensor(name), name)[0]
-
-
 def _width(model: Model, family: Family, down: str) -> int:
     """F from the shape of a block's down matrix."""
-    shape = model.shape(down)
-    if len(shape) != 2:
-        raise InputError(f"{model.source}: {down} has shape {shape}, not that of a matrix")
-    return shape[0] if family.transposed else shape[1]
+    return matrix_shape(model, family, down)[1]
 
 
-def _experts(model: Model, family: Family) -> int:
+def _experts(model: Model, family: Family, i: int) -> int:
     config = text_config(model.config)
     for key in family.experts_keys:
         value = config.get(key)
+        if isinstance(value, list) and i < len(value):
+            value = value[i]
         if type(value) is int and 0 < value < 1 << 16:
             return value
     raise InputError(f"{model.source}: config does not say {' or '.join(family.experts_keys)}")
 
 
 def _shared(model: Model, family: Family, i: int) -> list[Block]:
-    if family.shared_up is None or family.shared_down is None:
+    first = family.shared_gate_up or family.shared_up
+    if first is None or family.shared_down is None:
         return []
+    up, down = named(first, i), named(family.shared_down, i)
+    if not model.has(up) and not model.has(down):
+        return []  # as many of these experts as the config says, and it may say none
     gate = None if family.shared_gate is None else named(family.shared_gate, i)
-    up, down = named(family.shared_up, i), named(family.shared_down, i)
-    return [Block(up, gate, down, _width(model, family, down), shared=True)]
+    width = _width(model, family, down)
+    return [Block(up, gate, down, width, fused=family.shared_gate_up is not None, shared=True)]

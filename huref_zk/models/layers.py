@@ -1,21 +1,33 @@
 """One layer's weights, read by a Family entry: whatever the layout, the same eight parts come out.
 
 Biases and routers are no part of a bilinear map and are not read here (feed_forward.py does).
+Heads are those of heads.py, brought to one size: what is smaller is filled up with zeros.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from huref_zk.errors import InputError
-from huref_zk.models.families import Family, text_config
+from huref_zk.models.families import Family
 from huref_zk.models.feed_forward import ffn_blocks, read_block
+from huref_zk.models.heads import has_attention, qk_gain_grouped, read_heads
 from huref_zk.models.model import Model
-from huref_zk.models.reading import Dimensions, expect, gain_vector, named, weight
+from huref_zk.models.reading import Dimensions, expect, gain, matrix_shape, named, number
+
+__all__ = [
+    "Layer",
+    "dimensions",
+    "gain",
+    "per_head",
+    "qk_gain",
+    "qk_gain_grouped",
+    "read_attention",
+    "read_attention_grouped",
+    "read_layer",
+]
 
 
 @dataclass(frozen=True)
@@ -43,37 +55,56 @@ class Layer:
 
 def dimensions(model: Model, family: Family) -> Dimensions:
     """Sizes from the config, checked against the embedding's shape. Raises InputError."""
-    config = {**family.defaults, **_given(text_config(model.config))}
 
-    def number(keys: tuple[str, ...], default: int | None = None) -> int:
-        key = next((k for k in keys if config.get(k) is not None), None)
-        value = default if key is None else config[key]
-        if type(value) is not int or not 0 < value < 1 << 24:
-            named = key or (keys[0] if keys else "a size")
-            raise InputError(
-                f"{model.source}: config says {named} = {value!r}; a positive number is needed"
-            )
-        return value
+    def size(keys: tuple[str, ...], default: int | None = None) -> int:
+        return number(model, family, keys, default)
 
-    hidden, heads = number(family.hidden_keys), number(family.heads_keys)
-    kv_heads = 1 if family.multi_query else number(family.kv_heads_keys, heads)
+    hidden, heads = size(family.hidden_keys), size(family.heads_keys)
+    kv_heads = 1 if family.multi_query else size(family.kv_heads_keys, heads)
     if heads % kv_heads:
         raise InputError(f"{model.source}: {heads} heads do not divide into {kv_heads} kv heads")
-    layers = number(family.layers_keys)
+    layers = size(family.layers_keys)
+    if family.nope_dim_keys:
+        key_dim = size(family.nope_dim_keys) + size(family.rope_dim_keys)
+    else:
+        key_dim = size(family.head_dim_keys, hidden // heads)
+    value_dim = size(family.value_dim_keys, key_dim)
     dims = Dimensions(
         hidden=hidden,
         heads=heads,
-        kv_heads=kv_heads,
-        head_dim=number(family.head_dim_keys, hidden // heads),
-        ffn=number(family.ffn_keys) if family.ffn_keys else 0,
+        kv_heads=heads if family.kv_b is not None else kv_heads,
+        head_dim=max(key_dim, value_dim),
+        ffn=size(family.ffn_keys) if family.ffn_keys else 0,
         layers=layers,
-        vocab=number(family.vocab_keys),
+        vocab=size(family.vocab_keys),
+        key_dim=key_dim,
+        value_dim=value_dim,
     )
     expect(model, family.embedding, (dims.vocab, dims.hidden))
+    if family.sizes_vary:
+        dims = _widest(model, family, dims)
     if dims.ffn:
         return dims
-    width = sum(b.width for b in ffn_blocks(model, family, dims, layers - 1))
-    return Dimensions(**{**vars(dims), "ffn": width})
+    width = 0
+    for i in reversed(range(layers)):
+        width = sum(b.width for b in ffn_blocks(model, family, dims, i))
+        if width or not family.partial:
+            break
+    return replace(dims, ffn=width)
+
+
+def _widest(model: Model, family: Family, dims: Dimensions) -> Dimensions:
+    """Heads enough for every layer, each with keys and values of its own."""
+    heads, head_dim = 1, 1
+    for i in range(dims.layers):
+        if not has_attention(model, family, i):
+            continue
+        hd = dims.key_dim
+        if family.q_norm is not None and model.has(named(family.q_norm, i)):
+            hd = model.shape(named(family.q_norm, i))[-1]
+        rows = matrix_shape(model, family, named(str(family.q), i))[0]
+        heads, head_dim = max(heads, rows // hd), max(head_dim, hd)
+    return replace(dims, heads=heads, kv_heads=heads, head_dim=head_dim)
 
 
 def read_layer(model: Model, family: Family, dims: Dimensions, i: int) -> Layer:
@@ -82,14 +113,15 @@ def read_layer(model: Model, family: Family, dims: Dimensions, i: int) -> Layer:
     blocks = ffn_blocks(model, family, dims, i)
     parts = [read_block(model, family, dims, block, gate=True) for block in blocks]
     gates = [gate for _, gate, _ in parts if gate is not None]
+    none = np.zeros((0, dims.hidden), dtype=np.float32)
     return Layer(
         q=q,
         k=k,
         v=v,
         o=o,
-        up=_joined([up for up, _, _ in parts], 0),
-        gate=_joined(gates, 0) if len(gates) == len(parts) else None,
-        down=_joined([down for _, _, down in parts], 1),
+        up=_joined([up for up, _, _ in parts], 0) if parts else none,
+        gate=_joined(gates, 0) if gates and len(gates) == len(parts) else None,
+        down=_joined([down for _, _, down in parts], 1) if parts else none.T,
         attention_gain=gain(model, family, dims, family.attention_norm, i),
         ffn_gain=gain(model, family, dims, family.ffn_norm, i),
         attention_out_gain=gain(model, family, dims, family.attention_post_norm, i),
@@ -110,35 +142,51 @@ def read_attention(
 def read_attention_grouped(
     model: Model, family: Family, dims: Dimensions, i: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """q (H hd, d), k, v (kv hd, d), o (d, H hd) of layer i, float32."""
-    d, kv_width = dims.hidden, dims.kv_heads * dims.head_dim
-    if family.qkv is not None:
-        name = named(family.qkv, i)
-        fused = weight(model, family, name, dims.width + 2 * kv_width, d)
-        q, k, v = _cut(fused, family.qkv_layout, dims, f"{model.source}: {name}")
-    else:
-        assert family.q and family.k and family.v
-        q = weight(model, family, named(family.q, i), dims.width, d)
-        k, v = (weight(model, family, named(t, i), kv_width, d) for t in (family.k, family.v))
-    o = weight(model, family, named(family.o, i), d, dims.width)
-    return q, k, v, o
+    """q (H hd, d), k, v (kv hd, d), o (d, H hd) of layer i, float32; zeros without attention."""
+    found = read_heads(model, family, dims, i)
+    shape = (dims.heads, dims.kv_heads, dims.head_dim, dims.hidden)
+    if found is None:
+        nothing = np.zeros((dims.width, dims.hidden), dtype=np.float32)
+        few = nothing[: dims.kv_heads * dims.head_dim]
+        return nothing, few, few, nothing.T
+    if (found.heads, found.kv, found.hd, found.vd) == (*shape[:2], shape[2], shape[2]):
+        return found.q, found.k, found.v, found.o
+    h, kv, hd, _ = shape
+    k = _repeated(found.k, found.kv, kv * found.heads // h if h % kv == 0 else 0)
+    v = _repeated(found.v, found.kv, kv * found.heads // h if h % kv == 0 else 0)
+    return (
+        _filled(found.q, found.heads, h, hd),
+        _filled(k, kv * found.heads // h, kv, hd),
+        _filled(v, kv * found.heads // h, kv, hd),
+        _filled(found.o.T, found.heads, h, hd).T,
+    )
+
+
+def _repeated(rows: np.ndarray, kv: int, wanted: int) -> np.ndarray:
+    """Rows of kv heads, each as often as ``wanted`` of them need."""
+    if wanted == kv:
+        return rows
+    if kv == 0 or wanted % kv:
+        raise InputError(f"{kv} heads of keys cannot stand for {wanted}")
+    return np.repeat(rows.reshape(kv, -1, rows.shape[1]), wanted // kv, axis=0).reshape(
+        -1, rows.shape[1]
+    )
+
+
+def _filled(rows: np.ndarray, heads: int, wanted: int, hd: int) -> np.ndarray:
+    """Rows of heads as those of more and longer heads, the rest zero."""
+    out = np.zeros((wanted, hd, rows.shape[1]), dtype=np.float32)
+    parts = rows.reshape(heads, -1, rows.shape[1])
+    out[:heads, : parts.shape[1]] = parts
+    return out.reshape(-1, rows.shape[1])
 
 
 def per_head(rows: np.ndarray, dims: Dimensions) -> np.ndarray:
     """(kv_heads hd, ...) -> (heads hd, ...): each kv head once for every head it serves."""
     if dims.kv_heads == dims.heads:
         return rows
-    grouped = rows.reshape(dims.kv_heads, dims.head_dim, *rows.shape[1:])
+    grouped = rows.reshape(dims.kv_heads, -1, *rows.shape[1:])
     return np.repeat(grouped, dims.heads // dims.kv_heads, axis=0).reshape(-1, *rows.shape[1:])
-
-
-def gain(
-    model: Model, family: Family, dims: Dimensions, template: str | None, i: int
-) -> np.ndarray:
-    """What a norm multiplies by, float32 (d,); ones without a norm."""
-    if template is None:
-        return np.ones(dims.hidden, dtype=np.float32)
-    return gain_vector(model, family, named(template, i), dims.hidden)
 
 
 def qk_gain(
@@ -148,42 +196,6 @@ def qk_gain(
     them; None without one."""
     found = qk_gain_grouped(model, family, dims, template, heads, i)
     return found if found is None or heads != dims.kv_heads else per_head(found, dims)
-
-
-def qk_gain_grouped(
-    model: Model, family: Family, dims: Dimensions, template: str | None, heads: int, i: int
-) -> np.ndarray | None:
-    """The same of each of ``heads`` heads once, float32 (heads hd,)."""
-    if template is None:
-        return None
-    name = named(template, i)
-    if "{h}" in name:
-        names = [name.replace("{h}", str(h)) for h in range(heads)]
-        found = np.concatenate([gain_vector(model, family, n, dims.head_dim) for n in names])
-    elif family.qk_norm == "head":
-        found = np.tile(gain_vector(model, family, name, dims.head_dim), heads)
-    else:
-        found = gain_vector(model, family, name, heads * dims.head_dim)
-    return found
-
-
-def _given(config: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in config.items() if value is not None}
-
-
-def _cut(
-    fused: np.ndarray, layout: str, dims: Dimensions, what: str
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """q, k, v out of one matrix; see Family for the layouts."""
-    kv, group, d = dims.kv_heads, dims.heads // dims.kv_heads, dims.hidden
-    if layout == "stacked":
-        q, k, v = np.split(fused, [dims.width, dims.width + kv * dims.head_dim])
-        return q, k, v
-    if layout == "per_head" and group != 1:
-        raise InputError(f"{what} is fused head by head, but there are fewer kv heads than heads")
-    parts = fused.reshape(kv, group + 2, dims.head_dim, d)
-    q, k, v = (part.reshape(-1, d) for part in (parts[:, :-2], parts[:, -2], parts[:, -1]))
-    return q, k, v
 
 
 def _joined(parts: list[np.ndarray], axis: int) -> np.ndarray:

@@ -11,10 +11,9 @@ import pytest
 
 from huref_zk.attacks.checkpoint import EMBEDDING, name_of
 from huref_zk.attacks.function import logits
-from huref_zk.invariants.cores import routed
 from huref_zk.invariants.recipes import compute_cores
 from huref_zk.invariants.sketch import PUBLIC_SEED, exact_ics_of, ics_maps, sketch
-from huref_zk.models.feed_forward import Router
+from huref_zk.models.routing import Router, routed
 from tests.support.family_models import CASES, build, config_of, logits_with, tensors_of
 from tests.support.hiding import HIDING, Copy, small_blocks
 from tests.support.random_llm import MemoryModel

@@ -108,7 +108,7 @@ def test_the_command_takes_a_map(tmp_path):
         ({"down": None}, "either up or gate_up, and down"),
         ({"gate_up": "model.layers.{i}.x"}, "either up or gate_up, and down"),
         ({"qk_norm": "row"}, "qk_norm must be one of head, whole"),
-        ({"qk_norm": "head"}, "qk_norm, q_norm and k_norm go together"),
+        ({"qk_norm": "head", "q_norm": "model.layers.{i}.x"}, "qk_norm, q_norm and k_norm go"),
         ({"q_norm": "model.layers.{i}.x"}, "qk_norm, q_norm and k_norm go together"),
         ({"o": "model.layers.0.o"}, "o must have {i} in its name"),
         ({"embedding": "model.{i}"}, "embedding must not have {i} in its name"),

@@ -36,6 +36,9 @@ class MemoryModel(Model):
         self.read.append(f"{len(ids)} rows of {name}")
         return self.tensors[name][ids].astype(np.float32)
 
+    def names(self):
+        return tuple(self.tensors)
+
     def special_ids(self):
         return self.special
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from huref_zk.models.families import Family
+from huref_zk.models.families.family import Family
 
 _M = "model.layers.{i}."
 _A = _M + "self_attn."
@@ -260,7 +260,7 @@ OPT = Family(
 FALCON = replace(
     BLOOM,
     name="falcon",
-    model_types=("falcon", "RefinedWebModel", "RefinedWeb"),
+    model_types=("falcon",),
     when={"new_decoder_architecture": False, "multi_query": False, "parallel_attn": False},
     embedding_norm=None,
     activation="gelu",
@@ -289,6 +289,21 @@ FALCON_ONE_NORM = replace(
     when={"new_decoder_architecture": True, "num_ln_in_parallel_attn": 1},
     attention_norm=_H + "input_layernorm.weight",
     ffn_norm=_H + "input_layernorm.weight",
+)
+
+# Configs of 2023 have another model_type, and no word of new_decoder_architecture.
+FALCON_2023 = (
+    replace(FALCON_GROUPED, model_types=("RefinedWeb",), when={}),
+    replace(
+        FALCON_7B,
+        model_types=("RefinedWebModel",),
+        when={"multi_query": True, "parallel_attn": True},
+    ),
+    replace(
+        FALCON,
+        model_types=("RefinedWebModel",),
+        when={"multi_query": False, "parallel_attn": False},
+    ),
 )
 
 _MPT = "transformer.blocks.{i}."
@@ -464,6 +479,7 @@ _COMMON: tuple[Family, ...] = (
     FALCON_GROUPED,
     FALCON_7B,
     FALCON,
+    *FALCON_2023,
     MPT,
     STABLELM,
     OLMO,
