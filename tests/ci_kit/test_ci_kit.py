@@ -1,4 +1,4 @@
-"""The CI kit: the action's script, the hook, and the verifier's image as far as it can be tried here.
+"""The CI kit: the action's script, the hook, and what of the image can be tried here.
 
 What the image does is done here: the same files are copied, installed with nothing but what the
 image has, and a proof is verified without rights to write anywhere but in /tmp.
