@@ -33,6 +33,9 @@ _SCALES = re.compile(
     r"|_blocks|\.quant_map|\.zero_points?|\.weight_shape|\.lora_magnitude_vector|\.trellis|\.suh"
     r"|\.q_weight|\.biases|\.qscales?)$"
 )
+_OTHER_PARTS = re.compile(
+    r"vis|image|audio|speech|whisper|tower|encoder|mtp|draft|eagle|talker|expert|action|code|flow"
+)
 _NEXT_TOKEN = ("num_nextn_predict_layers", "num_mtp_layers", "mtp_num_hidden_layers")
 _COUNTS = "_keys"
 
@@ -66,8 +69,27 @@ def account(model: Model, family: Family, names: tuple[str, ...]) -> None:
         told = [f"{name[:80]}" + (f" and {n - 1} like it" if n > 1 else "") for name, n in unknown]
         more = f"; {len(told) - 6} more kinds" if len(told) > 6 else ""
         model.note(f"not read, though they lie in its layers: {'; '.join(told[:6])}{more}")
+    _elsewhere(model, family, known, found)
     _one_kind_of_block(model, family, found)
     _counts(model, family, found, layers)
+
+
+def _elsewhere(
+    model: Model, family: Family, known: set[str], found: Mapping[str, list[str]]
+) -> None:
+    """A note on tensors named as the layers' are, under another prefix that is no other part's."""
+    tails = {s.removeprefix(family.prefixes[0]) for s in known if "#" in s}
+    for sign, held in found.items():
+        at = sign.find("#")
+        starts = [0, *(m.end() for m in re.finditer(r"\.", sign[: max(at, 0)]))]
+        for start in starts:
+            prefix, tail = sign[:start], sign[start:]
+            if tail in tails and sign not in known and not _OTHER_PARTS.search(prefix):
+                model.note(
+                    "not read: tensors named as those of layers stand under another prefix, "
+                    f"{held[0][:80]}"
+                )
+                return
 
 
 def _part_of(sign: str, known: set[str]) -> bool:

@@ -10,9 +10,10 @@ import numpy as np
 
 from huref_zk.errors import InputError
 from huref_zk.models.formats import Coded, Format
-from huref_zk.models.model import Model, folder_tokenizer, runs, single
+from huref_zk.models.model import Model, runs, single
 from huref_zk.models.store import CHUNK, FLOATS, Store, too_large
 from huref_zk.models.tokenizer import Tokenizer
+from huref_zk.models.tokenizer_files import folder_tokenizer
 
 
 class Checkpoint(Model):

@@ -16,7 +16,7 @@ from huref_zk.errors import InputError
 from huref_zk.models.checkpoint import Checkpoint
 from huref_zk.models.foreign import foreign
 from huref_zk.models.formats.choice import format_of
-from huref_zk.models.model import MAX_CONFIG, read_json
+from huref_zk.models.json_file import MAX_CONFIG, read_json
 from huref_zk.models.pickled_store import PickledStore
 from huref_zk.models.safetensors_store import SafetensorsStore
 from huref_zk.models.store import Store

@@ -9,8 +9,14 @@ from huref_zk.errors import EnvironmentLacks, InputError
 
 HUB_ID = re.compile(r"^[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*$")
 COMMIT = re.compile(r"[0-9a-f]{40}")
-FILES = ["config.json", "tokenizer.json", "model.safetensors", "model*.safetensors", "*.index.json"]
-PICKLES = ["pytorch_model.bin"]
+FILES = [
+    *("config.json", "adapter_config.json", "adapter_model.safetensors", "*.index.json"),
+    *("model.safetensors", "model*.safetensors", "quantize_config.json", "quant_config.json"),
+    *("hf_quant_config.json", "tokenizer.json", "tokenizer.model", "tiktoken.model", "*.tiktoken"),
+    *("vocab.json", "merges.txt", "added_tokens.json", "tokenizer_config.json"),
+    "special_tokens_map.json",
+]
+PICKLES = ["pytorch_model*.bin"]
 
 
 def download(hub_id: str, revision: str | None, allow_pickle: bool) -> Path:

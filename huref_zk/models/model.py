@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import codecs
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from huref_zk.errors import InputError
-from huref_zk.files.container import load_json, read_bounded
-from huref_zk.models.foreign import told
-from huref_zk.models.tokenizer import UNKNOWN, Tokenizer, parse_tokenizer
-
-MAX_JSON = 1 << 20
-MAX_CONFIG = 8 << 20  # quantised models list each of their modules
-MAX_TOKENIZER = 40 << 20  # the largest in use have 33 MB; Python makes up to 24 times that of it
+from huref_zk.models.json_file import MAX_TOKENIZER as MAX_TOKENIZER
+from huref_zk.models.json_file import read_json as read_json
+from huref_zk.models.tokenizer import UNKNOWN, Tokenizer
 
 
 class Model(ABC):
@@ -102,41 +95,6 @@ class Model(ABC):
     def alphabet(self) -> int:
         """How many of the first in token_order the tokenizer was given rather than learnt."""
         return self.tokenizer.alphabet
-
-
-def read_json(path: Path, limit: int = MAX_JSON, *, unique: bool = False) -> dict:
-    """A JSON object of at most ``limit`` bytes, perhaps behind a byte order mark. unique: of no two
-    values under one name, as parsers differ in which of them they take. Raises InputError."""
-    options: dict[str, Any] = {"object_pairs_hook": _once} if unique else {}
-    try:
-        value = load_json(read_bounded(path, limit).removeprefix(codecs.BOM_UTF8), **options)
-    except _Repeated as e:
-        raise InputError(f"{path} says {e} twice") from None
-    except ValueError:
-        raise InputError(f"{path} is not valid JSON{told(path)}") from None
-    if not isinstance(value, dict):
-        raise InputError(f"{path} holds no JSON object")
-    return value
-
-
-class _Repeated(Exception):
-    """Not a ValueError, so that it is told from other flaws."""
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for name, value in pairs:
-        if name in found:
-            raise _Repeated(repr(name)[:80])
-        found[name] = value
-    return found
-
-
-def folder_tokenizer(folder: Path) -> Tokenizer:
-    """What a folder's tokenizer.json tells; UNKNOWN without one. Raises InputError for what is no
-    JSON object of at most MAX_TOKENIZER bytes."""
-    path = folder / "tokenizer.json"
-    return parse_tokenizer(read_json(path, MAX_TOKENIZER)) if path.exists() else UNKNOWN
 
 
 def runs(ids: np.ndarray) -> list[tuple[int, int]]:
