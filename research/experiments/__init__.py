@@ -20,6 +20,8 @@ EXPERIMENTS = {
     "attacks": ("attacks_table", "rewrites that keep a model's function, and what they change"),
     "derivations": ("derivations_table", "models derived from a base, and how far they move"),
     "pairs": ("pairs", "related against unrelated pairs, the null and its fit"),
+    "long": ("long_training", "score against tokens of further training"),
+    "rivals": ("rivals", "other fingerprints on the same pairs and attacks"),
     "tokens": ("tokens", "which tokens to ask a model about: common, rare, or in between"),
     "necessity": ("necessity", "what it costs a model to leave its parameters' direction"),
 }

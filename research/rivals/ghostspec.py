@@ -19,7 +19,7 @@ GAP = 2.0
 
 def spectrum(left: np.ndarray, right: np.ndarray) -> np.ndarray:
     """Singular values of left^T right, (h, d) each, at POINTS quantiles: float64 (POINTS,)."""
-    ql, qr = (np.linalg.qr(m.T.astype(np.float64), mode="r") for m in (left, right))
+    ql, qr = (np.linalg.qr(m.T.astype(np.float64))[1] for m in (left, right))
     values = np.linalg.svd(ql @ qr.T, compute_uv=False)
     values = values / max(float(np.linalg.norm(values)), 1e-300)
     places = np.linspace(0, len(values) - 1, POINTS)
