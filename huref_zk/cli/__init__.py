@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import io
+import sys
 from typing import Any
 
 import click
@@ -53,9 +55,13 @@ class LazyGroup(click.Group):
         return super().parse_args(ctx, args)
 
     def main(self, *arguments: Any, **options: Any) -> Any:
-        """As click's, but help that cannot be put together ends in one line as well."""
+        """As click's, but help that cannot be put together ends in one line as well, and what the
+        terminal has no character for, or a file name no meaning, is written as an escape: a verdict
+        must not be lost over it."""
         from huref_zk.cli.common import failures_reported
 
+        if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+            sys.stdout.reconfigure(errors="backslashreplace")
         with failures_reported(False):
             return super().main(*arguments, **options)
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from huref_zk.curve.encoding import decode_raw_many, encode_raw
 from huref_zk.curve.group import GENERATOR, Point
-from huref_zk.errors import InputError
+from huref_zk.errors import EnvironmentLacks, InputError
 from huref_zk.files.writing import write_atomically
 from huref_zk.srs.ceremonies import recognise
 from huref_zk.srs.insecure import insecure_sha256
@@ -67,19 +67,29 @@ class Srs:
         return cls(Path(path), identify(path))
 
     def lagrange(self, start: int, count: int) -> list[Point]:
-        """g_lagrange[start : start + count], checked to be on the curve."""
-        return decode_raw_many(self.lagrange_bytes(start, count))
+        """g_lagrange[start : start + count], checked to be on the curve. EnvironmentLacks where the
+        file, which is our own and was identified, does not hold them (any more)."""
+        data = self.lagrange_bytes(start, count)
+        try:
+            return decode_raw_many(data)
+        except InputError as error:
+            raise EnvironmentLacks(f"the SRS file {self.path} is damaged: {error}") from error
 
     def lagrange_bytes(self, start: int, count: int) -> bytes:
-        """The same points as the file has them, 64 bytes each."""
+        """The same points as the file has them, 64 bytes each. EnvironmentLacks, as lagrange."""
         n = 1 << self.k
         if count < 0 or start < 0 or start + count > n:
             raise InputError(f"the SRS holds {n} Lagrange points, not {start + count}")
-        with open(self.path, "rb") as file:
-            file.seek(HEAD_BYTES + G1_BYTES * (n + start))
-            data = file.read(G1_BYTES * count)
+        try:
+            with open(self.path, "rb") as file:
+                file.seek(HEAD_BYTES + G1_BYTES * (n + start))
+                data = file.read(G1_BYTES * count)
+        except OSError as error:
+            raise EnvironmentLacks(
+                f"cannot read the SRS file {self.path}: {error.strerror}"
+            ) from error
         if len(data) != G1_BYTES * count:
-            raise InputError(f"{self.path}: the SRS file ends too early")
+            raise EnvironmentLacks(f"the SRS file {self.path} has become shorter")
         return data
 
 

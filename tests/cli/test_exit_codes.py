@@ -20,6 +20,7 @@ from huref_zk.cli.common import with_output
 from huref_zk.errors import EnvironmentLacks, HurefError, InputError, NotValid, StepFailed
 from huref_zk.native.ezkl import EzklFailed
 from tests.support.commands import json_of, run
+from tests.support.small_owner import small_owner, small_srs, write_owner
 
 JUDGED, LACKS, NOTHING = {"valid": False}, {"valid": None}, {}
 CASES = {
@@ -132,3 +133,24 @@ def test_a_fresh_process_behaves_alike(tmp_path):
     done = process("inspect", str(tmp_path / "x"), capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("error: ") and "Traceback" not in done.stderr
+
+
+def test_names_that_cannot_be_written_are_escaped(tmp_path):
+    """A file name that is no text must not turn a result into a fault."""
+    owner = write_owner(tmp_path, small_owner(small_srs(tmp_path)))
+    file = (owner / "commitment.hzc").read_bytes()
+    for name, encoding, shown in (
+        (b"\xff.hzc", "utf-8:strict", r"\udcff.hzc: commitment"),
+        ("é.hzc".encode(), "utf-8:strict", "é.hzc: commitment"),  # the control
+    ):
+        path = os.fsencode(tmp_path) + b"/" + name
+        Path(os.fsdecode(path)).write_bytes(file)
+        done = subprocess.run(
+            [sys.executable, "-m", "huref_zk", "inspect", path],
+            env={**os.environ, "PYTHONIOENCODING": encoding},
+            capture_output=True,
+            timeout=60,
+            check=False,
+        )
+        assert (done.returncode, done.stderr) == (0, b"")
+        assert done.stdout.decode(encoding.split(":")[0]).splitlines()[0].count(shown) == 1

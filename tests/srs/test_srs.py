@@ -1,6 +1,7 @@
 """SRS files: their format, the insecure one, slices."""
 
 import hashlib
+import shutil
 
 import ezkl
 import pytest
@@ -9,10 +10,11 @@ from py_ecc import optimized_bn128 as oracle
 from huref_zk.curve.encoding import MONTGOMERY, decode_raw
 from huref_zk.curve.field import Q, R, root_of_unity
 from huref_zk.curve.group import GENERATOR, msm, multiply, sum_groups
-from huref_zk.errors import InputError
+from huref_zk.errors import EnvironmentLacks, InputError
+from huref_zk.proofs.kernel import Report
 from huref_zk.srs.file import Srs, identify, slice_srs
 from huref_zk.srs.insecure import TEST_TAU, insecure_sha256, insecure_srs, lagrange_at
-from huref_zk.srs.layout import MAX_K, file_size
+from huref_zk.srs.layout import G1_BYTES, HEAD_BYTES, MAX_K, file_size
 
 
 def test_the_test_srs_is_the_pinned_one_every_time(tmp_path):
@@ -118,3 +120,27 @@ def test_test_srs_bounds(tmp_path):
         with pytest.raises(InputError, match="a test SRS exists"):
             insecure_srs(k, tmp_path / "x.srs")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("how", ["gone", "short", "off the curve"])
+def test_a_file_that_changes_after_it_was_identified(srs, tmp_path, how):
+    """Says nothing about the proof that is being judged: it is our own file."""
+    path = tmp_path / "kzg8.test.srs"
+    shutil.copy(srs.path, path)
+    found = Srs.open(path)
+    assert found.lagrange(3, 2) == srs.lagrange(3, 2)
+    data = path.read_bytes()
+    place = HEAD_BYTES + G1_BYTES * ((1 << 8) + 3)
+    if how == "gone":
+        path.unlink()
+    else:
+        changed = data[:place] if how == "short" else data[:place] + b"\1" + data[place + 1 :]
+        path.write_bytes(changed)
+    report = Report("picture")
+    with (
+        pytest.raises(EnvironmentLacks, match=r"the SRS file .*kzg8\.test\.srs"),
+        report.step("parse"),
+    ):
+        found.lagrange(3, 2)
+    path.write_bytes(data)
+    assert found.lagrange(3, 2) == srs.lagrange(3, 2)
