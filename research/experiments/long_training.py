@@ -13,7 +13,7 @@ import numpy as np
 
 Progress = Callable[[str, int, int], None]
 BASES = ("demo-base", "demo-stranger")
-MARKS = (25, 50, 100, 200, 400, 800, 1600)
+MARKS = (25, 50, 100, 200, 400, 800)
 BATCH, CONTEXT, RATE, WARM = 8, 96, 1e-3, 20
 CHARACTERS = 4_000_000
 PRETRAINED = 900 * 16 * 128  # tokens that the embedded bases were trained on
