@@ -21,6 +21,8 @@ from huref_zk.errors import InputError
 from huref_zk.files.writing import cannot_write
 
 LABEL = 32
+MAX_BYTES = 1 << 24
+"""More than the points of the largest commitment take; what follows is nothing that we wrote."""
 _POINT = 64
 _CHECK = 16
 
@@ -36,7 +38,10 @@ class Journal:
         self.path = path
         self.done: dict[tuple[str, int], list[Point]] = {}
         try:
-            data = path.read_bytes() if path.is_file() else b""
+            data = b""
+            if path.is_file():
+                with open(path, "rb") as file:
+                    data = file.read(MAX_BYTES)
             if data[:LABEL] != label:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(label)
@@ -45,7 +50,7 @@ class Journal:
             while (record := _read(data, position)) is not None:
                 name, start, points, position = record
                 self.done[name, start] = points
-            if position < len(data):
+            if position < path.stat().st_size:
                 os.truncate(path, position)
         except OSError as error:
             raise cannot_write(path, error) from error

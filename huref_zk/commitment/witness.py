@@ -31,7 +31,14 @@ from huref_zk.commitment.descriptor import (
 )
 from huref_zk.commitment.salts import row_salts, salt_key
 from huref_zk.errors import InputError
-from huref_zk.files.container import pack, read_bounded, unpack
+from huref_zk.files.container import (
+    MAX_HEADER,
+    pack,
+    parse_canonical_json,
+    read_bounded,
+    read_start,
+    unpack,
+)
 from huref_zk.files.formats import WITNESS
 from huref_zk.files.writing import write_atomically
 from huref_zk.srs.file import Srs
@@ -39,6 +46,8 @@ from huref_zk.srs.file import Srs
 SALT_BYTES = 32
 LIMIT = (1 << 15) - 1
 """Largest magnitude of a committed integer."""
+_FRAME = 12  # bytes before a file's header
+_SLACK = 1 << 20  # so that what is wrong with a file of the right size is said by those who know
 
 
 @dataclass(frozen=True)
@@ -144,9 +153,24 @@ def write_witness(path: str | os.PathLike[str], witness: Witness) -> None:
     write_atomically(path, pack(WITNESS, header, [integers, witness.checkpoint_salt]), mode=0o600)
 
 
+def _size_limit(path: str | os.PathLike[str]) -> int:
+    """About the bytes that a witness of this header has; few for a file that is none."""
+    start = read_start(path, _FRAME + MAX_HEADER)
+    end = _FRAME + int.from_bytes(start[_FRAME - 4 : _FRAME], "big")
+    if start[: len(WITNESS.magic)] != WITNESS.magic or not _FRAME < end <= len(start):
+        return _SLACK
+    header = parse_canonical_json(start[_FRAME:end])
+    if set(header) != {"descriptor"}:
+        return _SLACK
+    descriptor = parse_descriptor(header["descriptor"])
+    shapes = (stored_shape(descriptor, m) for m in descriptor.matrices)
+    return end + 2 * sum(map(math.prod, shapes)) + SALT_BYTES + _SLACK
+
+
 def read_witness(path: str | os.PathLike[str]) -> Witness:
-    """Read a `.hzw` file. InputError for a missing or malformed one."""
-    header, (integers, salt) = unpack(WITNESS, read_bounded(path, WITNESS.max_bytes))
+    """Read a `.hzw` file. InputError for a missing or malformed one, and, before the rest of it is
+    read, for one that is far larger than its descriptor says."""
+    header, (integers, salt) = unpack(WITNESS, read_bounded(path, _size_limit(path)))
     if set(header) != {"descriptor"}:
         raise InputError(f"{Path(path)}: a witness's header has the one field descriptor")
     descriptor = parse_descriptor(header["descriptor"])

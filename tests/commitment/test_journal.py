@@ -1,3 +1,5 @@
+import os
+
 import pytest
 
 from huref_zk.commitment.journal import LABEL, Journal
@@ -82,6 +84,14 @@ def test_a_record_after_a_torn_one_goes_where_it_ended(path):
     path.write_bytes(data[:-1])
     Journal(path, OURS).add("C", 0, POINTS)
     assert list(Journal(path, OURS).done) == [*list(RECORDS)[:-1], ("C", 0)]
+
+
+def test_what_is_far_too_large_is_not_read(path):
+    """Terabytes of zeros after the last record: they end the journal, and go."""
+    size = path.stat().st_size
+    os.truncate(path, 1 << 40)
+    assert Journal(path, OURS).done == RECORDS
+    assert path.stat().st_size == size
 
 
 def test_places_that_cannot_be_used(tmp_path, path):

@@ -1,6 +1,9 @@
 import dataclasses
 import os
+import resource
 import stat
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -161,6 +164,38 @@ def test_files_that_are_not_witnesses(owner, tmp_path):
             read_witness(path)
     with pytest.raises(InputError, match="cannot read"):
         read_witness(tmp_path / "missing")
+    path.write_bytes(good)
+    assert same(read_witness(path), owner.witness)
+
+
+def _address_space() -> int:
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    return pages * resource.getpagesize()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="no /proc")
+@pytest.mark.parametrize("what", ["longer", "larger section", "no witness", "no header"])
+def test_a_huge_file_is_not_read(owner, tmp_path, what):
+    """A stranger's folder must not fill a judge's memory: what is too large is seen beforehand."""
+    path = tmp_path / "w"
+    write_witness(path, owner.witness)
+    good = path.read_bytes()
+    place = 12 + int.from_bytes(good[8:12], "big")
+    data = {
+        "longer": good,
+        "larger section": good[:place] + (1 << 32).to_bytes(8, "big") + good[place + 8 :],
+        "no witness": b"x" * 100,
+        "no header": good[:12],
+    }[what]
+    path.write_bytes(data)
+    os.truncate(path, 7 << 30)  # of zeros, which take no room
+    limits = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (_address_space() + (1 << 30), limits[1]))
+    try:
+        with pytest.raises(InputError, match=r"is larger than|not JSON"):
+            read_witness(path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, limits)
     path.write_bytes(good)
     assert same(read_witness(path), owner.witness)
 
