@@ -11,19 +11,24 @@ import numpy as np
 from huref_zk.comparison.parts.finding import MOST, Finding, are, layers, ranges
 from huref_zk.comparison.parts.partners import Matches, Parts
 
+APART = 0.75
+"""Neurons in several layers are spread when at least this share of all of them are different."""
+
 
 @dataclass(frozen=True)
 class Depth:
     """origin: for every layer of B the layer of A that most of its parts come from, or None; fits:
     the share that does. Layers of B: mixed, made of parts of several of A's; empty, where nothing
     lives; halves, with no living neuron, whose heads are those of a layer of A whose neurons stand
-    in another. missing: living layers of A that are nobody's origin."""
+    in another. spread: layers of A whose neurons stand in several of B's, each in one.
+    missing: living layers of A that are nobody's origin."""
 
     origin: tuple[int | None, ...]
     fits: tuple[float, ...]
     mixed: tuple[int, ...]
     empty: tuple[int, ...]
     halves: tuple[int, ...]
+    spread: tuple[int, ...]
     missing: tuple[int, ...]
     layers_a: int
 
@@ -67,6 +72,7 @@ def read_depth(parts: Parts) -> Depth:
         tuple(mixed),
         tuple(empty),
         tuple(j for j in by_heads if origin[j] is not None and origin[j] in by_neurons),
+        _spread(parts, origin),
         tuple(i for i in range(len(alive)) if alive[i] and i not in origin),
         len(alive),
     )
@@ -122,7 +128,7 @@ def depth_findings(depth: Depth) -> list[Finding]:
 def _order(depth: Depth) -> list[Finding]:
     """Layers of A that are in B more than once, in two halves, or not in their order."""
     order = [o for j in depth.whole if (o := depth.origin[j]) is not None]
-    again = sorted({i for i in order if order.count(i) > 1})
+    again = sorted({i for i in order if order.count(i) > 1} - set(depth.spread))
     evidence = {"origin": list(depth.origin)}
     found = []
     if depth.halves:
@@ -135,9 +141,12 @@ def _order(depth: Depth) -> list[Finding]:
                 {**evidence, "layers_b": list(depth.halves)},
             )
         )
+    if depth.spread:
+        words = f"The neurons of A's {layers(depth.spread)} are spread over several layers of B."
+        found.append(_said(depth, "layers spread", words, evidence))
     if again:
         adjacent = sum(a == b for a, b in pairwise(order))
-        if adjacent == len(order) - len(set(order)):
+        if adjacent >= len(order) - len(set(order)):
             words = f"A's {layers(again)} {are(again)} there more than once, copy behind copy."
             found.append(_said(depth, "layers doubled", words, evidence))
         else:
@@ -162,6 +171,19 @@ def _most(kind: Matches, j: int) -> tuple[int, float]:
     if mine[best] <= MOST * mine.sum():
         return best, 0.0
     return best, float(max(mine[best], kind.share_a[best, j]))
+
+
+def _spread(parts: Parts, origin: Sequence[int | None]) -> tuple[int, ...]:
+    """Layers of A that are the origin of several layers of B whose partners there are different."""
+    out, b = [], parts.neurons.b
+    for i in sorted({o for o in origin if o is not None}):
+        here = [j for j, o in enumerate(origin) if o == i]
+        partners = [np.unique(b.part[j][b.layer[j] == i]) for j in here]
+        every = np.concatenate(partners)
+        several = sum(len(p) > 0 for p in partners) > 1
+        if several and len(np.unique(every)) > APART * len(every):
+            out.append(i)
+    return tuple(out)
 
 
 def _replaced(depth: Depth, new: Sequence[int]) -> dict[int, int]:

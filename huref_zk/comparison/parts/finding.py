@@ -33,6 +33,7 @@ NAMES = (
     "only attention trained",
     "depth up-scaling",
     "layers doubled",
+    "layers spread",
     "layers dropped",
     "layers inserted",
     "layers re-drawn",

@@ -19,8 +19,8 @@ import numpy as np
 from huref_zk.comparison.parts.partners import (
     Matches,
     Parts,
-    alive_heads,
-    alive_neurons,
+    seen_heads,
+    seen_neurons,
 )
 from huref_zk.comparison.parts.scoring import (
     HEADS_FROM,
@@ -72,12 +72,7 @@ class _Told:
 
 
 def _match_heads(a: Sequence[LayerParts], b: Sequence[LayerParts]) -> Matches:
-    search = Search(
-        *(
-            [Best(x.head_leaders, alive) for x, alive in zip(side, alive_heads(side), strict=True)]
-            for side in (a, b)
-        )
-    )
+    search = Search(*(_heads_of(side) for side in (a, b)))
     for i, x in enumerate(a):
         for j, y in enumerate(b):
             s = head_scores(x.heads, y.heads)
@@ -89,25 +84,30 @@ def _match_heads(a: Sequence[LayerParts], b: Sequence[LayerParts]) -> Matches:
     return Matches(one, other, pairs, HEADS_FROM, tuple(shuffled))
 
 
+def _heads_of(side: Sequence[LayerParts]) -> list[Best]:
+    seen = zip(side, seen_heads(side), strict=True)
+    return [Best(x.head_leaders, s, np.ones(len(s), dtype=np.float32)) for x, s in seen]
+
+
+def _neurons_of(side: Sequence[LayerParts]) -> list[Best]:
+    seen = zip(side, seen_neurons(side), strict=True)
+    return [Best(x.leaders, s, x.sizes) for x, s in seen]
+
+
 def _shuffled_heads(a: Sequence[LayerParts], b: Sequence[LayerParts], n: int) -> float:
     x, y = (np.concatenate([p.heads for p in side]) for side in (a, b))
     rng = np.random.default_rng(n)
     side = y.shape[-1]
     order, sign = rng.permutation(side), rng.choice([-1, 1], side).astype(np.float16)
     s = head_scores(x, y[..., order, :][..., order] * sign[:, None] * sign)
-    alive = [np.concatenate(alive_heads(side)) for side in (a, b)]
-    return max(_mean([s.max(axis=1)[alive[0]]]), _mean([s.max(axis=0)[alive[1]]]))
+    seen = [np.concatenate(seen_heads(side)) for side in (a, b)]
+    return max(_mean([s.max(axis=1)[seen[0]]]), _mean([s.max(axis=0)[seen[1]]]))
 
 
 def _match_neurons(
     a: Sequence[LayerParts], b: Sequence[LayerParts], progress: Progress | None
 ) -> Matches:
-    search = Search(
-        *(
-            [Best(x.leaders, alive) for x, alive in zip(side, alive_neurons(side), strict=True)]
-            for side in (a, b)
-        )
-    )
+    search = Search(*(_neurons_of(side) for side in (a, b)))
     every = float(sum(len(x.sizes) for x in a)) * sum(len(y.sizes) for y in b)
     gated = all(x.gated for x in (*a, *b))
     limit = threshold(every, a[0].neurons.shape[2], gated)

@@ -11,16 +11,14 @@ import numpy as np
 from huref_zk.comparison.parts.sketches import LayerParts
 
 NOBODY = -1
-SILENT = 1e-4
-"""A neuron that writes less than this share of what its layer's usually do does nothing."""
 
 
 @dataclass(frozen=True)
 class Partners:
     """One side. Of every layer's n parts, as arrays (n,): layer int32, the partner's, NOBODY
     without one; part int32, its place there; score float32, the best seen (also below the
-    threshold); alive bool: whether it does anything that the tokens see. likeness: mean over a
-    sample of the living of the best score; what was looked for everywhere."""
+    threshold); alive bool: whether it has a partner or does anything that the tokens see. likeness:
+    mean of the best scores of a sample."""
 
     layer: tuple[np.ndarray, ...]
     part: tuple[np.ndarray, ...]
@@ -51,11 +49,6 @@ class Partners:
             np.add.at(row, layer[layer != NOBODY], 1 / max(int(alive.sum()), 1))
         return out
 
-    def median(self) -> float:
-        """Of the scores of those found; 0 without any."""
-        scores = np.concatenate([s[f] for s, f in zip(self.score, self.found(), strict=True)])
-        return float(np.median(scores)) if len(scores) else 0.0
-
 
 @dataclass(frozen=True)
 class Matches:
@@ -85,6 +78,11 @@ class Matches:
         """float64 (n_b, n_a): of each layer of B, the share whose partner is in each of A's."""
         return self.b.shares(len(self.a.layer))
 
+    def median(self) -> float:
+        """Of the pairs' scores; 0 without any."""
+        scores = [self.b.score[j][n] for j, n in self.pairs[:, 2:]]
+        return float(np.median(scores)) if scores else 0.0
+
     def further(self) -> tuple[np.ndarray, ...]:
         """Of each layer of B, bool (n,): parts whose partner is paired with another part of the
         same layer of B: the others of a split."""
@@ -108,7 +106,7 @@ class Matches:
             "merged": int(sum(x.sum() for x in self.merged())),
             "added": self.b.living() - self.b.count(),
             "dropped": self.a.living() - self.a.count(),
-            "median_score": self.b.median(),
+            "median_score": self.median(),
             "threshold": self.threshold,
             "share_by_layer": np.round(self.share_b, 4).tolist(),
         }
@@ -162,19 +160,11 @@ def _further(mine: Partners, pairs: np.ndarray, theirs: np.ndarray) -> tuple[np.
     return tuple(out)
 
 
-def alive_neurons(layers: Sequence[LayerParts]) -> list[np.ndarray]:
-    """By layer, bool (F,): the neurons that do anything."""
-    out = []
-    for x in layers:
-        alive = (x.neurons != 0).any(axis=2).all(axis=0) & (x.sizes > SILENT)
-        out.append(alive | alive[x.leaders])
-    return out
+def seen_neurons(layers: Sequence[LayerParts]) -> list[np.ndarray]:
+    """By layer, bool (F,): the neurons that the tokens see."""
+    return [(x.neurons != 0).any(axis=2).all(axis=0) for x in layers]
 
 
-def alive_heads(layers: Sequence[LayerParts]) -> list[np.ndarray]:
-    """By layer, bool (H,): the heads that do anything."""
-    out = []
-    for x in layers:
-        alive = (x.heads != 0).any(axis=(2, 3)).all(axis=1)
-        out.append(alive | alive[x.head_leaders])
-    return out
+def seen_heads(layers: Sequence[LayerParts]) -> list[np.ndarray]:
+    """By layer, bool (H,): the heads that the tokens see."""
+    return [(x.heads != 0).any(axis=(2, 3)).all(axis=1) for x in layers]

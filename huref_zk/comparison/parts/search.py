@@ -8,19 +8,23 @@ import numpy as np
 
 from huref_zk.comparison.parts.partners import NOBODY, Partners
 
+SILENT = 1e-4
+"""A part without a partner that does less than this share of what is usual does nothing."""
 SAME = 0.5
 """A part whose partner has a better one counts as found when its score is this share of that."""
 
 
 class Best:
-    """Of one layer's n parts the best partner so far. leaders int32 (n,): see LayerParts."""
+    """Of one layer's n parts the best partner so far. leaders int32 (n,): see LayerParts; seen bool
+    (n,): by the tokens; sizes float32 (n,): how much each does, 1 being usual."""
 
-    def __init__(self, leaders: np.ndarray, alive: np.ndarray):
+    def __init__(self, leaders: np.ndarray, seen: np.ndarray, sizes: np.ndarray):
         n = len(leaders)
-        self.leaders, self.alive = leaders, alive
+        self.leaders, self.seen, self.sizes = leaders, seen, sizes
         self.score = np.zeros(n, dtype=np.float32)
         self.layer = np.full(n, NOBODY, dtype=np.int32)
         self.part = np.full(n, NOBODY, dtype=np.int32)
+        self.alive = seen
 
     def better(self, mine: np.ndarray, scores: np.ndarray, layer: int, part: np.ndarray) -> None:
         """Parts ``mine`` have partners ``part`` in a layer, with scores, all of one length."""
@@ -32,7 +36,7 @@ class Best:
     def good(self, limit: float, others: Sequence[Best]) -> np.ndarray:
         """bool (n,): with a partner from the limit up, of whom no other part is far more alike."""
         out = np.zeros(len(self.score), dtype=bool)
-        there = np.flatnonzero((self.score >= limit) & self.alive)
+        there = np.flatnonzero((self.score >= limit) & self.seen)
         for layer in np.unique(self.layer[there]):
             here = there[self.layer[there] == layer]
             best = others[layer].score[self.part[here]]
@@ -40,24 +44,34 @@ class Best:
         return out
 
     def alone(self, limit: float) -> float:
-        """Of the living parts, the share without a partner from the limit up."""
-        return float((self.score < limit)[self.alive].sum()) / max(int(self.alive.sum()), 1)
+        """Of the parts that are seen, the share without a partner from the limit up."""
+        return float((self.score < limit)[self.seen].sum()) / max(int(self.seen.sum()), 1)
 
     def settle(self, good: np.ndarray) -> None:
         """Forget other partners; who has a leader is where the leader is."""
         self.layer[~good] = self.part[~good] = NOBODY
         for values in (self.layer, self.part, self.score):
             values[:] = values[self.leaders]
+        alive = (self.seen & (self.sizes > SILENT))[self.leaders]
+        self.alive = alive | (self.layer != NOBODY)
 
     def places(self, count: int, among: np.ndarray | None = None) -> np.ndarray:
-        """Up to ``count`` living parts that lead themselves, of all or ``among`` (bool (n,)), drawn
-        the same way every time."""
-        able = self.alive & (self.leaders == np.arange(len(self.leaders)))
-        own = np.flatnonzero(able if among is None else able & among)
-        if len(own) <= count:
-            return own
-        rng = np.random.default_rng(len(own))
-        return np.sort(rng.choice(own, count, replace=False))
+        """Up to ``count`` parts that are seen, of all or ``among`` (bool (n,)), drawn the same way
+        every time: half of them among those that do something, so that idle ones do not hide them;
+        only half, so that a few that do far more do not."""
+        able = self.seen if among is None else self.seen & among
+        able = able & (self.leaders == np.arange(len(self.leaders)))
+        busy, own = np.flatnonzero(able & (self.sizes > SILENT)), np.flatnonzero(able)
+        if len(busy) == len(own):
+            return _some(own, count)
+        first = _some(busy, count // 2)
+        return np.union1d(first, _some(np.setdiff1d(own, first), count - len(first)))
+
+
+def _some(places: np.ndarray, count: int) -> np.ndarray:
+    if len(places) <= count:
+        return places
+    return np.sort(np.random.default_rng(len(places)).choice(places, count, replace=False))
 
 
 class Search:

@@ -62,7 +62,7 @@ def _strangers(parts: Parts) -> Finding:
 
 def _change(parts: Parts, depth: Depth, told: list[Change]) -> list[Finding]:
     """How far what came from A has moved."""
-    neurons, heads = parts.neurons.b.median(), parts.heads.b.median()
+    neurons, heads = parts.neurons.median(), parts.heads.median()
     share = max(parts.share_a, parts.share_b)
     evidence: dict[str, Any] = {
         "share_of_a_found": parts.share_a,

@@ -13,9 +13,11 @@ from huref_zk.comparison.parts.partners import Matches, Parts
 def width_findings(parts: Parts) -> list[Finding]:
     """Of neurons and heads, in layers of B that come from A and the layers of A that they are."""
     found = []
+    copied = any(r["share"] > MOST and r["expert_a"] < 0 for r in expert_origins(parts))
     for noun, kind in (("neurons", parts.neurons), ("heads", parts.heads)):
         found += _kept(noun, kind)
-        found += _pieces(noun, kind)
+        if noun == "heads" or not copied:  # several experts that hold one neuron split nothing
+            found += _pieces(noun, kind)
     return found
 
 
@@ -67,12 +69,12 @@ def _pieces(noun: str, kind: Matches) -> list[Finding]:
     split = sum(int(x.sum()) for x in kind.further())
     if split > FEW * max(kind.b.count(), 1):
         words = f"{split} of B's {noun} are further pieces of {noun} of A that B has already."
-        fit = kind.b.share()
+        fit = max(kind.a.share(), kind.b.share())
         found.append(Finding(f"{noun} split", fit, words, {"pieces": split, "of": kind.b.count()}))
     merged = sum(int(x.sum()) for x in kind.merged())
     if merged > FEW * max(kind.a.count(), 1):
         words = f"{merged} of A's {noun} went into {noun} of B that hold others of A's as well."
-        fit = kind.a.share()
+        fit = max(kind.a.share(), kind.b.share())
         found.append(Finding(f"{noun} merged", fit, words, {"merged": merged}))
     return found
 
