@@ -1,4 +1,4 @@
-"""Drawings of the report: heat maps and nulls as SVG, pictures as inline PNG. Text is escaped."""
+"""Drawings of the report: maps and nulls as SVG, pictures as inline PNG. Text is escaped."""
 
 from __future__ import annotations
 
@@ -71,10 +71,76 @@ def heat_map(values: np.ndarray, matched: Sequence[tuple[int, int]], title: str,
     return "".join([*parts, "</svg>"])
 
 
+def parts_map(shares: np.ndarray, title: str, width: int) -> str:
+    """SVG of where B's parts come from: rows are the layers of B, columns those of A, and one more
+    for what comes from none. shares (n_b, n_a): of each layer of B the share of its parts whose
+    partner is in each of A's.
+
+    Cells that fit hold per cent; every cell that is not empty tells its own on hovering. Where
+    layers are many, a cell stands for several of either model: the mean of B's, the sum of A's.
+    """
+    step = math.ceil(max(shares.shape) / MAX_CELLS)
+    cells = _summed(shares, step)
+    n, m = cells.shape
+    size = max(5, min(40, width // (m + 2)))
+    left, top = 34, 32
+    beyond = left + m * size + size // 2
+    parts = [
+        _svg(beyond + max(size, 28) + 2, top + n * size + 2, title),
+        f'<text x="{left}" y="12" class="axis">layers of A →</text>',
+        f'<text x="2" y="{top - 6}" class="axis">B ↓</text>',
+        f'<text x="{beyond}" y="{top - 6}" class="axis">new</text>',
+        f'<rect x="{left}" y="{top}" width="{m * size}" height="{n * size}" fill="#fff" '
+        'stroke="#999"/>',
+    ]
+    for j in range(n):
+        y = top + j * size
+        of_b = f"B {_layers(j, step)}"
+        for i in range(m):
+            if (share := float(cells[j, i])) >= 0.0005:
+                label = f"{of_b} from A {_layers(i, step)}"
+                parts.append(_share(left + i * size, y, size, share, label, _PLUS))
+        new = max(0.0, 1 - float(cells[j].sum()))
+        parts.append(_share(beyond, y, size, new, f"{of_b} from no layer of A", _MINUS))
+    every = math.ceil(18 / size)
+    for j in range(0, n, every):
+        y = top + j * size + size / 2 + 4
+        parts.append(f'<text x="{left - 4}" y="{y:.0f}" class="number">{j * step}</text>')
+    for i in range(0, m, every):
+        x = left + i * size + size / 2
+        parts.append(f'<text x="{x:.0f}" y="{top - 6}" class="cell">{i * step}</text>')
+    return "".join([*parts, "</svg>"])
+
+
+def _share(x: int, y: int, size: int, share: float, label: str, end: tuple[int, ...]) -> str:
+    """A cell of parts_map."""
+    cell = (
+        f'<rect x="{x}" y="{y}" width="{size}" height="{size}" fill="{_towards(end, share)}">'
+        f"<title>{label}: {100 * share:.1f} %</title></rect>"
+    )
+    if size < 26 or share < 0.005:
+        return cell
+    ink = "#fff" if share > 0.6 else "#000"
+    return cell + (
+        f'<text x="{x + size / 2:.0f}" y="{y + size / 2 + 4:.0f}" class="cell" fill="{ink}">'
+        f"{100 * share:.0f}</text>"
+    )
+
+
+def _summed(shares: np.ndarray, step: int) -> np.ndarray:
+    """Blocks of step x step layers: the mean over B's of the sum over A's."""
+    by_a = [shares[:, i : i + step].sum(axis=1) for i in range(0, shares.shape[1], step)]
+    wide = np.stack(by_a, axis=1)
+    return np.stack([wide[j : j + step].mean(axis=0) for j in range(0, len(wide), step)])
+
+
 def colour(value: float) -> str:
     """The colour of an ICS: white at 0, blue at 1, orange at -1."""
-    end = _PLUS if value > 0 else _MINUS
-    share = min(1.0, abs(value))
+    return _towards(_PLUS if value > 0 else _MINUS, min(1.0, abs(value)))
+
+
+def _towards(end: tuple[int, ...], share: float) -> str:
+    """From white at 0 to the colour ``end`` at 1."""
     return "#" + "".join(f"{round(255 + (c - 255) * share):02x}" for c in end)
 
 
