@@ -14,9 +14,12 @@ from huref_zk.models.load import open_model
 
 
 @torch.no_grad()
-def parameter_distance(base: LlamaForCausalLM, model: LlamaForCausalLM) -> tuple[float, float]:
+def parameter_distance(
+    base: LlamaForCausalLM, model: LlamaForCausalLM
+) -> tuple[float | None, float | None]:
     """(relative change |b - a| / |a|, cosine: PCS of HuRef section 3.2), over all parameters of
-    the same name and shape, a of ``base`` and b of ``model``; in double precision."""
+    the same name and shape, a of ``base`` and b of ``model``; in double precision. None, None
+    without any."""
     dot = first = second = moved = 0.0
     others = dict(model.named_parameters())
     for name, a in base.named_parameters():
@@ -28,6 +31,8 @@ def parameter_distance(base: LlamaForCausalLM, model: LlamaForCausalLM) -> tuple
         first += float(x @ x)
         second += float(y @ y)
         moved += float((y - x).square().sum())
+    if first * second == 0:
+        return None, None
     return (moved / first) ** 0.5, dot / (first * second) ** 0.5
 
 

@@ -18,7 +18,7 @@ from research.derivations.finetune import continued
 from research.derivations.table import DERIVATIONS, MERGERS
 from research.derivations.train import Setting
 from research.experiments import derivations_bench, derivations_table, necessity
-from tests.support.toy_llama import chain, tiny
+from tests.support.toy_llama import VOCAB, chain, tiny
 
 CODE = """
 def f(a):
@@ -120,6 +120,8 @@ def test_distance_and_cosine_of_parameters():
             if p.shape == one.get_parameter(name).shape:
                 p.copy_(one.get_parameter(name))
     assert measures.parameter_distance(one, other) == (0.0, pytest.approx(1.0))
+    wide = tiny(2, hidden_size=40, vocab_size=VOCAB + 1)
+    assert measures.parameter_distance(one, wide) == (None, None)
 
 
 def test_the_sketch_is_the_fingerprints():
