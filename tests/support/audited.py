@@ -181,9 +181,9 @@ def layer_of(claims: Claims, index: int) -> LayerClaims:
     return claims.layers[index]
 
 
-def write_tied_model(folder: Path, seed: int = 0) -> Path:
+def write_tied_model(folder: Path, seed: int = 0, ffn: int = 24) -> Path:
     """A random LLaMA of transformers' own making: d = 16, two layers, embeddings tied, 160 tokens
-    without a tokenizer, gains that are not one."""
+    without a tokenizer, gains that are not one; ffn: its feed-forward width."""
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
@@ -195,7 +195,7 @@ def write_tied_model(folder: Path, seed: int = 0) -> Path:
             num_attention_heads=4,
             num_key_value_heads=2,
             head_dim=4,
-            intermediate_size=24,
+            intermediate_size=ffn,
             num_hidden_layers=2,
             max_position_embeddings=64,
             initializer_range=0.5,

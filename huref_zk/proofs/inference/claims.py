@@ -44,6 +44,9 @@ ARCHITECTURE = "llama"
 X_BITS = 12
 """s: activations after a norm have rms 1, so their integers have rms 2^12."""
 HIDDEN_BITS = 20  # the largest integer in a, mid or z is about 2^20
+SCALES = (2.0**-64, 2.0**64)
+"""Between which scales of audited matrices lie. Weights of size one have 2^7; under a unit far from
+that what a matrix gives would be nothing, or beyond what floats hold."""
 _LIMIT = 1 << 21  # of 32-bit integers
 _INT64_LIMIT = 1 << 62
 _FLOAT_LIMIT = 1e30  # squares of more would overflow nothing of ours, but no model has such
@@ -120,6 +123,9 @@ def geometry_of(descriptor: Descriptor) -> Geometry:
     needed |= {"E"} | ({"O"} if descriptor.output else set())
     if not needed <= set(descriptor.scales):
         raise InputError("the descriptor lacks scales of the audited matrices")
+    for name in sorted(needed):
+        if not SCALES[0] <= float(descriptor.scales[name]) <= SCALES[1]:
+            raise InputError(f"the descriptor's scale of {name} is no model's")
     return Geometry(
         descriptor.hidden, heads, kv_heads, head_dim, ffn, descriptor.tokens.count, depth, layers
     )

@@ -1,6 +1,6 @@
 """What an audit's claims must satisfy whatever the weights: checked without any proof.
 
-    norms       x = round(2^s h / rms(h)), to the last unit
+    norms       x = round(2^s h / rms(h)), to the last unit, and not next to nothing
     residual    h_mid - h_in is what the attention block adds, h_out - h_mid what the FFN adds, up
                 to what rounding the committed weights explains, which must be little of it;
                 neighbouring committed layers fit
@@ -47,6 +47,9 @@ ACTIVATION = 0.05
 """The part of mid, by norm, that may lie where silu(gate) up cannot: up is rounded."""
 ATTENTION = 0.1
 """Relative error of recomputed attention outputs, by norm; scores amplify the rounding."""
+EPSILON = 0.99
+"""The part of a norm's mean square that its epsilon may be. Where it is all, the input is zero, and
+so is whatever linear map of it: an audit of nothing. Embeddings of some models come near a half."""
 EMBEDDING = 0.51
 """Units that an entry of E may be off from the embedding it is rounded from."""
 
@@ -121,6 +124,9 @@ class _Layer:
                 self.positions,
                 f"the {what} input in layer {self.number} is not the normalised residual stream",
             )
+            swallowed = 1 - np.mean((x / (1 << X_BITS)) ** 2, axis=1)
+            words = f"the {what} input in layer {self.number} is lost in the norm's epsilon"
+            judge(swallowed, EPSILON, self.positions, words)
 
     def check_residual(self) -> float:
         """What the blocks add, against the stream: the largest ratio to what rounding explains."""
@@ -177,7 +183,8 @@ class _Layer:
             weights = np.exp(scores - scores.max(axis=1, keepdims=True))
             weights /= weights.sum(axis=1, keepdims=True)
             found = np.einsum("hn,nhs->hs", weights, v[: p + 1]).reshape(-1)
-            size = max(float(np.linalg.norm(a[p])), 1e-300)
+            # By the larger: where one of them is nothing, the other must be.
+            size = max(float(np.linalg.norm(a[p])), float(np.linalg.norm(found)), 1e-300)
             errors[p] = np.linalg.norm(found - a[p]) / size
         return errors
 
