@@ -78,7 +78,7 @@ def _heads(model: Model, family: Family, dims: Dimensions, i: int, tokens: Token
     q, k, v = (folded(w, before, family) for w in (found.q, found.k, found.v))
     o = centred(found.o, 0) if family.layer_norm else found.o
     heads, kv, hd, vd = found.heads, found.kv, found.hd, found.vd
-    if family.qk_norm is not None:
+    if found.q_gain is not None:
         q = _normed(q, family, tokens, heads, found.q_gain)
         k = _normed(k, family, tokens, kv, found.k_gain)
     together = o.reshape(-1, kv, heads // kv, vd).sum(axis=2).reshape(-1, kv * vd)

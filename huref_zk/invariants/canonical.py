@@ -116,14 +116,16 @@ def _qk_normed(W: np.ndarray, family: Family, dims: Dimensions, gains: np.ndarra
 
 
 def _layer_normed(model: Model, name: str, E: np.ndarray) -> np.ndarray:
-    """LayerNorm of rows, in float64; its bias stands beside its weight."""
-    names = (name, name.removesuffix("weight") + "bias")
+    """LayerNorm of rows, in float64; its bias, if it has one, stands beside its weight."""
+    names = [name]
+    if model.has(name.removesuffix("weight") + "bias"):
+        names.append(name.removesuffix("weight") + "bias")
     for each in names:
         expect(model, each, (E.shape[1],))
-    gains, bias = (finite(model.tensor(each), each) for each in names)
-    eps = model.config.get("layer_norm_epsilon", 1e-5)
+    gains, *bias = (finite(model.tensor(each), each) for each in names)
+    eps = model.config.get("layer_norm_epsilon", model.config.get("norm_eps", 1e-5))
     if not isinstance(eps, float) or not 0 <= eps < 1:
         raise InputError(f"{model.source}: config says layer_norm_epsilon = {eps!r}")
     centred = E - E.mean(axis=1, keepdims=True, dtype=np.float64)
     spread = np.sqrt(np.square(centred).mean(axis=1, keepdims=True) + eps)
-    return np.asarray(centred / spread * gains + bias, dtype=np.float32)
+    return np.asarray(centred / spread * gains + sum(bias), dtype=np.float32)

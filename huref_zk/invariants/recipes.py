@@ -136,7 +136,7 @@ def token_rows(model: Model, family: Family, ids: np.ndarray) -> tuple[np.ndarra
         rows += place - place.mean() if family.layer_norm else place
     square = np.square(rows).mean(axis=1, keepdims=True)
     X = np.divide(rows, np.sqrt(square), out=np.zeros_like(rows), where=square > 0)
-    normed = family.layer_norm or family.ffn_norm is not None
+    normed = family.layer_norm or family.bare_norms or family.ffn_norm is not None
     return X.astype(np.float32), (X if normed else rows).astype(np.float32)
 
 

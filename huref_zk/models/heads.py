@@ -138,7 +138,7 @@ def read_heads(
     elif gate is not None:
         o = o * _opened(at, gate, None)
     gains: list[np.ndarray | None] = [None, None]
-    if family.qk_norm is not None:
+    if _normed(at):
         gains = [
             qk_gains(model, family, template, count, hd, j)
             for template, count, j in (
@@ -146,7 +146,7 @@ def read_heads(
                 (family.k_norm, kv, _kv_layer(at)),
             )
         ]
-    return Heads(q, k, v, o, heads, kv, hd, vd, gains[0], gains[1], _scale(model, family))
+    return Heads(q, k, v, o, heads, kv, hd, vd, gains[0], gains[1], _scale(model, family, hd))
 
 
 def _sizes(at: _Reading) -> tuple[int, int, int, int]:
@@ -161,7 +161,11 @@ def _sizes(at: _Reading) -> tuple[int, int, int, int]:
     rows = at.rank(family.q), matrix_shape(at.model, family, named(family.k, _kv_layer(at)))[0]
     if any(n % hd for n in rows) or rows[0] % rows[1]:
         raise InputError(f"{at.model.source}: layer {at.i}'s q and k have {rows} rows, not heads")
-    return rows[0] // hd, rows[1] // hd, hd, hd
+    kv, vd = rows[1] // hd, hd
+    values = named(str(family.v), _kv_layer(at))
+    if at.model.has(values):
+        vd = matrix_shape(at.model, family, values)[0] // kv
+    return rows[0] // hd, kv, hd, vd
 
 
 def _queries(at: _Reading, heads: int, hd: int) -> tuple[np.ndarray, np.ndarray | None]:
@@ -248,8 +252,16 @@ def _gate(at: _Reading, matrix: Any, heads: int, vd: int) -> np.ndarray:
     if rows not in (heads, heads * vd):
         raise InputError(f"{at.model.source}: {named(template, at.i)} has {rows} rows, not heads")
     w = matrix(template, rows, at.dims.hidden)
-    beside = named(template, at.i).removesuffix("weight") + "bias"
-    bias = bias_vector(at.model, named(template, at.i), rows) if at.model.has(beside) else None
+    name = named(template, at.i)
+    bias = None
+    if at.has(at.family.attention_gate_bias):
+        beside = named(str(at.family.attention_gate_bias), at.i)
+        bias = finite(at.model.tensor(beside), beside)
+        if bias.ndim != 1 or rows % bias.size:
+            raise InputError(f"{at.model.source}: {beside} has shape {bias.shape}")
+        bias = np.repeat(bias, rows // bias.size)
+    elif at.model.has(name.removesuffix("weight") + "bias"):
+        bias = bias_vector(at.model, name, rows)
     opened = _opened(at, w, bias)
     return np.repeat(opened, vd) if rows == heads != heads * vd else opened
 
@@ -267,17 +279,30 @@ def _opened(at: _Reading, w: np.ndarray, bias: np.ndarray | None) -> np.ndarray:
     return mean
 
 
-def _scale(model: Model, family: Family) -> float | None:
+def _scale(model: Model, family: Family, hd: int) -> float | None:
     config: Mapping[str, Any] = {**family.defaults, **text_config(model.config)}
-    for keys, power in ((family.scale_keys, 1.0), (family.scale_root_keys, -0.5)):
-        for key in keys:
-            value = value_at(config, key)
-            if value is None:
-                continue
-            if type(value) not in (int, float) or not 0 < value < math.inf:
-                raise InputError(f"{model.source}: config says {key} = {value!r}")
-            return float(value) ** power
-    return None
+
+    def told(key: str) -> float | None:
+        value = value_at(config, key)
+        if value is not None and (type(value) not in (int, float) or not 0 < value < math.inf):
+            raise InputError(f"{model.source}: config says {key} = {value!r}")
+        return None if value is None else float(value)
+
+    scale = None
+    for keys, power in ((family.scale_root_keys, -0.5), (family.scale_keys, 1.0)):
+        for value in filter(None, map(told, keys)):
+            scale = value**power
+    for key, power in family.scale_powers.items():
+        scale = (hd**-0.5 if scale is None else scale) * (told(key) or 1.0) ** power
+    return scale
+
+
+def _normed(at: _Reading) -> bool:
+    """Whether queries and keys of this layer are normalised."""
+    if at.family.qk_norm is None or at.family.qk_norm_where is None:
+        return at.family.qk_norm is not None
+    where = text_config(at.model.config).get(at.family.qk_norm_where)
+    return not isinstance(where, list) or at.i >= len(where) or bool(where[at.i])
 
 
 def qk_gain_grouped(

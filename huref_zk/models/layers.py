@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from huref_zk.errors import InputError
-from huref_zk.models.families import Family
+from huref_zk.models.families import Family, text_config
 from huref_zk.models.feed_forward import ffn_blocks, read_block
 from huref_zk.models.heads import has_attention, qk_gain_grouped, read_heads
 from huref_zk.models.model import Model
@@ -63,7 +63,7 @@ def dimensions(model: Model, family: Family) -> Dimensions:
     kv_heads = 1 if family.multi_query else size(family.kv_heads_keys, heads)
     if heads % kv_heads:
         raise InputError(f"{model.source}: {heads} heads do not divide into {kv_heads} kv heads")
-    layers = size(family.layers_keys)
+    layers = _count(model, family)
     if family.nope_dim_keys:
         key_dim = size(family.nope_dim_keys) + size(family.rope_dim_keys)
     else:
@@ -93,6 +93,15 @@ def dimensions(model: Model, family: Family) -> Dimensions:
     return replace(dims, ffn=width)
 
 
+def _count(model: Model, family: Family) -> int:
+    """How many layers: a number, or as many as a list or a pattern has entries."""
+    config = text_config(model.config)
+    told = next((config[k] for k in family.layers_keys if config.get(k) is not None), None)
+    if isinstance(told, (list, str)) and 0 < len(told) < 1 << 16:
+        return len(told)
+    return number(model, family, family.layers_keys)
+
+
 def _widest(model: Model, family: Family, dims: Dimensions) -> Dimensions:
     """Heads enough for every layer, each with keys and values of its own."""
     heads, head_dim = 1, 1
@@ -103,7 +112,9 @@ def _widest(model: Model, family: Family, dims: Dimensions) -> Dimensions:
         if family.q_norm is not None and model.has(named(family.q_norm, i)):
             hd = model.shape(named(family.q_norm, i))[-1]
         rows = matrix_shape(model, family, named(str(family.q), i))[0]
-        heads, head_dim = max(heads, rows // hd), max(head_dim, hd)
+        columns = matrix_shape(model, family, named(family.o, i))[1]
+        heads = max(heads, rows // hd)
+        head_dim = max(head_dim, hd, columns // (rows // hd))
     return replace(dims, heads=heads, kv_heads=heads, head_dim=head_dim)
 
 

@@ -34,11 +34,11 @@ def capture(module, query, key, value, attention_mask=None, scaling=None, dropou
 
 
 def register() -> None:
-    from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
+    from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, eager_mask
     from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
     ALL_ATTENTION_FUNCTIONS.register("capture", capture)
-    ALL_MASK_ATTENTION_FUNCTIONS.register("capture", lambda *args, **kwargs: None)
+    ALL_MASK_ATTENTION_FUNCTIONS.register("capture", eager_mask)
 
 
 @dataclass
@@ -167,12 +167,15 @@ class Frozen:
 
     @contextlib.contextmanager
     def frozen(self):
+        calls = dict.fromkeys(self.modules, 0)
+
         def forward(module, args, output):
             x = args[0]
             parts = x.reshape(len(x), -1, x.shape[-1])
             if _centres(module):
                 parts = parts - parts.mean(-1, keepdim=True)
-            size = self.kept[module][0]
+            size = self.kept[module][calls[module] % len(self.kept[module])]
+            calls[module] += 1  # one module may stand behind queries and behind keys
             y = parts / size[None, :, None]
             return (y.reshape(x.shape) * _gain(module, x.shape)).to(x.dtype)
 
@@ -262,6 +265,23 @@ def after(place: Place, module: nn.Module, x: torch.Tensor) -> tuple[torch.Tenso
     return factor, normed
 
 
+@contextlib.contextmanager
+def without_biases(module: nn.Module, kept: list[nn.Module]):
+    """Linear maps without their biases, which are no part of the cores, but for ``kept``."""
+    changed = []
+    with torch.no_grad():
+        for m in module.modules():
+            if isinstance(m, nn.Linear) and m.bias is not None and m not in kept:
+                changed.append((m, m.bias.clone()))
+                m.bias.zero_()
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for m, bias in changed:
+                m.bias.copy_(bias)
+
+
 def attention_cores(place: Place, Xc: np.ndarray, X: np.ndarray) -> tuple:
     """(a, b) float64 (d, d), before means are taken off."""
     module = place.attention
@@ -269,7 +289,18 @@ def attention_cores(place: Place, Xc: np.ndarray, X: np.ndarray) -> tuple:
     x, xc = (torch.from_numpy(v.astype(np.float64)) for v in (X, Xc))
     gain, offset = before(place, module, x)
     factor, normed = after(place, module, x)
-    inner = Frozen([m for m in norms(module)])
+    inner = Frozen(norms(module))
+    openers = named(module, OPENERS) + list(getattr(place, "openers", []))
+    with without_biases(module, openers):
+        return (
+            *_heads(place, module, inner, (x, xc), (gain, offset), openers),
+            factor.numpy(),
+            normed,
+        )
+
+
+def _heads(place, module, inner, rows, before_, openers) -> tuple:
+    (x, xc), (gain, offset) = rows, before_
     with torch.no_grad(), inner.measuring():
         run(place, x, into={module: xc * gain})
     heads = CAPTURED["heads"]
@@ -287,12 +318,11 @@ def attention_cores(place: Place, Xc: np.ndarray, X: np.ndarray) -> tuple:
     CAPTURED["keep"] = torch.eye(heads, dtype=x.dtype).repeat_interleave(n, dim=0)
     rows = x.repeat(heads, 1)
     u = (rows * gain + offset).requires_grad_()
-    openers = constant(named(module, OPENERS) + list(getattr(place, "openers", [])))
-    with inner.frozen(), openers:
+    with inner.frozen(), constant(openers):
         y = run(place, rows, into={module: u})[module][1]
         O = jacobian(y, u, heads) * gain.numpy()[:, None]
     del CAPTURED["keep"]
-    return A, O, scale, factor.numpy(), normed
+    return A, O, scale
 
 
 def joined(A, O, scale, factor, normed, Xc, sides) -> tuple[np.ndarray, np.ndarray]:

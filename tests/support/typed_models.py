@@ -35,8 +35,8 @@ SMALL: dict[str, Any] = {
     "first_k_dense_replace": 0,
     "q_lora_rank": 16,
     "kv_lora_rank": 10,
-    "qk_nope_head_dim": 6,
-    "qk_rope_head_dim": 4,
+    "qk_nope_head_dim": 4,
+    "qk_rope_head_dim": 6,
     "v_head_dim": 5,
     "linear_num_key_heads": 2,
     "linear_num_value_heads": 4,
@@ -79,7 +79,7 @@ class Type:
     openers: tuple[str, ...] = ()
     rotates: bool = True
     drop: tuple[str, ...] = ()
-    outer: Mapping[str, Any] = field(default_factory=dict)
+    scaled: bool = False
 
 
 def make_config(model_type: str, case: Type):

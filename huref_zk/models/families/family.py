@@ -93,13 +93,15 @@ class Family:
     stand before the blocks. norm_offset: a norm multiplies by its weight plus this. layer_norm:
     norms subtract the mean. embedding_norm: a LayerNorm on the embeddings. qk_norm with q_norm and
     k_norm: queries and keys are normalised by "head" or over the "whole" width, without those
-    tensors by no gain; qk_layer_norm: with their mean subtracted; qk_norm_offset: added to these
+    tensors by no gain; qk_norm_where: a config key with a list that says in which layers;
+    qk_layer_norm: with their mean subtracted; qk_norm_offset: added to these
     gains in place of norm_offset. value_norm: likewise of values, or of what attention says before
     o; value_gain: its gain.
 
     Attention. attention_gate: what weighs each of o's columns, or each head, by gate_activation of
-    what it says of the token; gated_q: its rows follow each head's queries in q. scale_keys: what
-    logits are multiplied by, default head_dim^(-1/2); scale_root_keys: to the power -1/2.
+    what it says of the token, plus attention_gate_bias; gated_q: its rows follow each head's
+    queries in q. scale_keys: what logits are multiplied by, default head_dim^(-1/2);
+    scale_root_keys: to the power -1/2; scale_powers: config keys whose powers are a factor more.
 
     Positions. rotary: queries and keys are, or may be, turned by RoPE; false where positions are
     embeddings or ALiBi, which leave a head's queries and keys free to be mixed.
@@ -206,15 +208,18 @@ class Family:
     qk_norm: str | None = None
     qk_layer_norm: bool = False
     qk_norm_offset: float | None = None
+    qk_norm_where: str | None = None
     q_norm: str | None = None
     k_norm: str | None = None
     value_norm: str | None = None
     value_gain: str | None = None
     attention_gate: str | None = None
+    attention_gate_bias: str | None = None
     gate_activation: str = "sigmoid"
     gated_q: bool = False
     scale_keys: tuple[str, ...] = ()
     scale_root_keys: tuple[str, ...] = ()
+    scale_powers: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     rotary: bool = True
 
@@ -225,6 +230,7 @@ _PLAIN: tuple[str, ...] = (
     "refused",
     "qkv_layout",
     "qk_norm",
+    "qk_norm_where",
     "value_norm",
     "activation",
     "router_scores",
