@@ -171,15 +171,17 @@ def _beyond(found: Mapping[str, list[str]], known: list[str], layers: int) -> It
 def config_agrees(model: Model, family: Family) -> None:
     """InputError for a config that says one count in two ways: under two names for it, or outside
     and inside of text_config."""
+    from huref_zk.models.families import INNER
+
     outer = model.config
-    inner = outer.get("text_config")
+    inners = [(f"{key}.", outer.get(key)) for key in INNER]
     for field in fields(family):
         if not field.name.endswith(_COUNTS):
             continue
         keys = getattr(family, field.name)
         said = [
             (f"{place}{key}", config[key])
-            for place, config in (("", outer), ("text_config.", inner))
+            for place, config in (("", outer), *inners)
             if isinstance(config, dict)
             for key in (keys if isinstance(keys, tuple) else ())
             if type(config.get(key)) is int and not key.startswith("padded_")

@@ -1,168 +1,252 @@
-"""A GGUF file of a known architecture, dequantised lazily, under Hugging Face's names."""
+"""A GGUF file, single or split, dequantised as it is read, under Hugging Face's names."""
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from huref_zk.errors import InputError
-from huref_zk.models.gguf_reader import read_gguf
-from huref_zk.models.model import Model
-from huref_zk.models.tokenizer import Tokenizer, by_merges, by_scores, vocabulary_of
+from huref_zk.errors import EnvironmentLacks, InputError
+from huref_zk.models.gguf_architectures import ARCHITECTURES
+from huref_zk.models.gguf_config import config_of, known
+from huref_zk.models.gguf_names import Source, sources
+from huref_zk.models.gguf_reader import Header, TensorInfo, bytes_of
+from huref_zk.models.gguf_split import read_parts
+from huref_zk.models.gguf_tokenizer import gguf_tokenizer
+from huref_zk.models.model import Model, runs
+from huref_zk.models.store import too_large
+from huref_zk.models.tokenizer import Tokenizer
 
-NAMES = {
-    "model.embed_tokens.weight": "token_embd.weight",
-    "model.layers.{i}.self_attn.q_proj.weight": "blk.{i}.attn_q.weight",
-    "model.layers.{i}.self_attn.k_proj.weight": "blk.{i}.attn_k.weight",
-    "model.layers.{i}.self_attn.v_proj.weight": "blk.{i}.attn_v.weight",
-    "model.layers.{i}.self_attn.o_proj.weight": "blk.{i}.attn_output.weight",
-    "model.layers.{i}.mlp.up_proj.weight": "blk.{i}.ffn_up.weight",
-    "model.layers.{i}.mlp.down_proj.weight": "blk.{i}.ffn_down.weight",
-    "model.layers.{i}.mlp.gate_proj.weight": "blk.{i}.ffn_gate.weight",
-    "model.layers.{i}.input_layernorm.weight": "blk.{i}.attn_norm.weight",
-    "model.layers.{i}.post_attention_layernorm.weight": "blk.{i}.ffn_norm.weight",
-    "model.norm.weight": "output_norm.weight",
-    "lm_head.weight": "output.weight",
-}
-GEMMA3_NAMES = {
-    **{theirs: name for theirs, name in NAMES.items() if theirs != "lm_head.weight"},
-    "model.layers.{i}.self_attn.q_norm.weight": "blk.{i}.attn_q_norm.weight",
-    "model.layers.{i}.self_attn.k_norm.weight": "blk.{i}.attn_k_norm.weight",
-    "model.layers.{i}.post_attention_layernorm.weight": "blk.{i}.post_attention_norm.weight",
-    "model.layers.{i}.pre_feedforward_layernorm.weight": "blk.{i}.ffn_norm.weight",
-    "model.layers.{i}.post_feedforward_layernorm.weight": "blk.{i}.post_ffw_norm.weight",
-}
-
-
-@dataclass(frozen=True)
-class Architecture:
-    """How llama.cpp keeps a model type. names: Hugging Face's -> GGUF's; interleaved: q and k have
-    llama.cpp's row order; norm_offset: what it added to the norms' weights; says: further config.
-    """
-
-    model_type: str
-    names: Mapping[str, str]
-    interleaved: bool = False
-    norm_offset: float = 0.0
-    says: Mapping[str, object] = field(default_factory=dict)
-
-
-ARCHITECTURES = {
-    "llama": Architecture("llama", NAMES, interleaved=True),
-    "gemma3": Architecture(
-        "gemma3_text",
-        GEMMA3_NAMES,
-        norm_offset=1.0,
-        says={"hidden_activation": "gelu_pytorch_tanh", "tie_word_embeddings": True},
-    ),
-}
-NORMAL_TOKEN = 1  # gguf's TokenType.NORMAL
-_LAYER = re.compile(r"^model\.layers\.(\d+)\.")
+_NO_WEIGHTS = re.compile(
+    r"^(rope_freqs|rope_factors_(long|short)|blk\.\d+\.(rope_freqs|rope_factors_(long|short)|"
+    r"attn_rot_embd))(\.weight)?$"
+)
+_SCALE = re.compile(r"\.(scale|input_scale)$|lora_[ab]$")
 
 
 class GgufFile(Model):
-    """A GGUF file of one of ARCHITECTURES."""
+    """A GGUF file of one of ARCHITECTURES. Raises InputError, and EnvironmentLacks without gguf."""
 
     def __init__(self, path: Path):
-        self.source = str(path)
-        self._reader = read_gguf(path)
-        self._tensors = {t.name: t for t in self._reader.tensors}
-        self._name = name = self._field("general.architecture")
-        if not isinstance(name, str) or name not in ARCHITECTURES:
-            raise InputError(
-                f"{path}: GGUF architecture {name!r} is not supported; "
-                f"known: {', '.join(ARCHITECTURES)}"
-            )
-        self._kept = ARCHITECTURES[name]
-        self.config = {
-            "model_type": self._kept.model_type,
-            "hidden_size": self._integer("embedding_length"),
-            "intermediate_size": self._integer("feed_forward_length"),
-            "num_attention_heads": self._integer("attention.head_count"),
-            "num_key_value_heads": self._integer("attention.head_count_kv"),
-            "num_hidden_layers": self._integer("block_count"),
-            "vocab_size": self.shape("model.embed_tokens.weight")[0],
-            **self._kept.says,
-        }
-        if self._says("attention.key_length") is not None:
-            self.config["head_dim"] = self._integer("attention.key_length")
-
-    def _field(self, key: str):
-        found = self._reader.fields.get(key)
         try:
-            return None if found is None else found.contents()
-        except Exception as e:  # texts that are not UTF-8, and whatever else the library meets
-            raise InputError(f"{self.source}: the key {key} is malformed ({e})") from e
+            import gguf  # noqa: F401  (types, names and dequantising are its)
+        except ImportError as e:
+            raise EnvironmentLacks(
+                f"reading GGUF needs gguf ({e}); install the extra 'prove'"
+            ) from e
+        self.source = str(path)
+        self._header = header = self._read(path)
+        if "general.architecture" not in header.fields:
+            raise InputError(f"{path} is not a valid GGUF file (it names no architecture)")
+        self.config, self._family = config_of(self.source, header)
+        self._name = header.fields["general.architecture"].decode()
+        self._kept = ARCHITECTURES[self._name]
+        layers = self.config.get(self._family.layers_keys[0], 0)
+        if not 0 < layers < 1 << 12:
+            raise InputError(f"{path}: config says num_hidden_layers = {layers}")
+        self._sources = sources(self._name, self._kept, self._family, header.tensors, layers)
+        self._account(layers)
 
-    def _says(self, key: str):
+    def _read(self, path: Path) -> Header:
+        def seen(key: str, value: Any) -> None:
+            if key == "general.architecture":
+                known(value, self.source)
+            if key == "general.type" and value != b"model":
+                raise InputError(f"{path} is no model: its header says {str(value)[:40]}")
+
+        return read_parts(path, seen)
+
+    def _account(self, layers: int) -> None:
+        """Notes on what is not read; InputError for what can only change weights that are read."""
+        used = {part for source in self._sources.values() for part in source.parts}
+        odd = [n for n in self._header.tensors if n not in used and not _NO_WEIGHTS.match(n)]
+        scales = [n for n in odd if _SCALE.search(n)]
+        if scales:
+            raise InputError(f"{self.source} holds {scales[0][:120]}, a scale that is not read")
+        behind = [n for n in odd if (m := re.match(r"blk\.(\d+)\.", n)) and int(m[1]) >= layers]
+        if behind and not self.config.get("num_nextn_predict_layers"):
+            raise InputError(
+                f"{self.source}: its header says {layers} layers, but there is {behind[0][:120]}"
+            )
+        left = sorted(set(odd) - set(behind))
+        if left:
+            more = f" and {len(left) - 6} more" if len(left) > 6 else ""
+            self.note(f"not read: {', '.join(n[:60] for n in left[:6])}{more}")
+
+    def _field(self, key: str) -> Any:
+        """A number, a text or a list; None when it is missing. InputError for no UTF-8."""
+        value = self._header.fields.get(key)
+        try:
+            if isinstance(value, bytes):
+                return value.decode("utf-8")
+            if isinstance(value, list):
+                return [text.decode("utf-8") for text in value]
+        except UnicodeDecodeError as e:
+            raise InputError(f"{self.source}: the key {key} is malformed ({e})") from e
+        return value.tolist() if isinstance(value, np.ndarray) else value
+
+    def _says(self, key: str) -> Any:
         """What the header has under the architecture's own name."""
         return self._field(f"{self._name}.{key}")
 
-    def _integer(self, key: str) -> int:
-        value = self._says(key)
-        if not isinstance(value, (int, np.integer)):
-            raise InputError(f"{self.source}: the key {self._name}.{key} is missing or no integer")
-        return int(value)
+    def _source(self, name: str) -> Source:
+        if name in self._sources:
+            return self._sources[name]
+        if name in self._header.tensors:
+            return Source((name,))
+        raise InputError(f"{self.source}: tensor {name} is missing")
 
-    def _tensor(self, name: str):
-        if name in self._tensors:  # one of those that have no other name
-            return self._tensors[name]
-        layer = _LAYER.match(name)
-        number = layer.group(1) if layer else ""
-        template = name.replace(f"layers.{number}.", "layers.{i}.") if layer else name
-        stored = self._kept.names.get(template, "").format(i=number)
-        if stored not in self._tensors:
-            raise InputError(f"{self.source}: tensor {name} is missing")
-        return self._tensors[stored]
+    def has(self, name: str) -> bool:
+        return name in self._sources or name in self._header.tensors
 
     def shape(self, name: str) -> tuple[int, ...]:
-        return tuple(int(n) for n in reversed(self._tensor(name).shape))
+        source = self._source(name)
+        infos = [self._header.tensors[part] for part in source.parts]
+        shape = infos[0].shape
+        if source.how in ("split", "gate_up"):
+            axis = 0 if source.how == "split" else 1
+            if any(len(info.shape) <= axis for info in infos):
+                raise InputError(f"{self.source}: {source.parts[0]} has shape {shape}")
+            rows = sum(info.shape[axis] for info in infos)
+            shape = (*shape[:axis], rows, *shape[axis + 1 :])
+        shape = shape if source.slab is None else shape[1:]
+        if self._turned(source):
+            shape = (*shape[:-2], *shape[-2:][::-1])
+        too_large(self.source, name, shape)
+        return shape
 
-    def _dequantise(self, name: str, select=slice(None)) -> np.ndarray:
-        from gguf.quants import dequantize
+    def _turned(self, source: Source) -> bool:
+        """Whether the family keeps this with its last two axes swapped."""
+        if source.how in ("experts", "gate_up"):
+            return self._family.experts_transposed
+        return source.how == "transposed"
 
-        tensor = self._tensor(name)
+    def _dequantise(self, part: str, ids: np.ndarray | None = None) -> np.ndarray:
+        """A tensor of the file, or these entries of its first axis, float32; no more is read."""
+        from gguf import quants
+        from gguf.constants import GGMLQuantizationType
+
+        info = self._header.tensors[part]
+        size = bytes_of(info.kind, info.shape)
+        if size is None or not info.shape or not info.shape[0]:
+            raise InputError(f"{self.source}: {part} has type {info.kind}, which is not read")
+        each, shape = size // info.shape[0], info.shape
+        if ids is None:
+            data = np.fromfile(info.path, np.uint8, count=size, offset=info.start)
+        else:
+            shape = (len(ids), *shape[1:])
+            data = np.concatenate(
+                [
+                    np.fromfile(
+                        info.path,
+                        np.uint8,
+                        count=(stop - start) * each,
+                        offset=info.start + start * each,
+                    )
+                    for start, stop in runs(ids)
+                ]
+            )
         try:
-            # Quantised rows are whole runs of blocks, so rows can be chosen before dequantising.
-            values = dequantize(tensor.data[select], tensor.tensor_type)
-        except (NotImplementedError, ValueError) as e:
-            raise InputError(
-                f"{self.source}: {name} has a type that gguf cannot dequantise ({e})"
-            ) from e
-        return np.asarray(values, dtype=np.float32)
+            rows = data.reshape(math.prod(shape[:-1]), -1)
+            values = quants.dequantize(rows, GGMLQuantizationType(info.kind))
+        except Exception as e:  # types without code, and whatever else the library meets
+            raise InputError(f"{self.source}: cannot dequantise {part} ({e})") from e
+        return np.asarray(values, dtype=np.float32).reshape(shape)
 
     def tensor(self, name: str) -> np.ndarray:
-        values = self._dequantise(name).reshape(self.shape(name))
-        if self._kept.norm_offset and name.endswith("norm.weight"):
-            return values - np.float32(self._kept.norm_offset)
-        if self._kept.interleaved and name.endswith(("q_proj.weight", "k_proj.weight")):
-            return self._unpermute(values, name.endswith("q_proj.weight"))
-        return values
+        source, shape = self._source(name), self.shape(name)
+        where = None if source.slab is None else np.array([source.slab])
+        parts = [self._dequantise(part, where) for part in source.parts]
+        if source.slab is not None:
+            parts = [part[0] for part in parts]
+        return self._made(source, parts, name).reshape(shape)
 
     def rows(self, name: str, ids: np.ndarray) -> np.ndarray:
-        return self._dequantise(name, ids)
+        source = self._source(name)
+        if source.slab is not None or source.how in ("q", "k", "stacked", "split", "transposed"):
+            return self.tensor(name)[ids]
+        parts = [self._dequantise(part, np.asarray(ids)) for part in source.parts]
+        return self._made(source, parts, name)
 
-    def _unpermute(self, values: np.ndarray, query: bool) -> np.ndarray:
+    def _made(self, source: Source, parts: list[np.ndarray], name: str) -> np.ndarray:
+        values = parts[0]
+        if source.how == "norm":
+            return values - np.float32(self._kept.norm_offset) if self._kept.norm_offset else values
+        if source.how in ("q", "k"):
+            return self._uninterleaved(values, source.how == "q")
+        if source.how in ("stacked", "split"):
+            if source.how == "split" and self._kept.interleaved:
+                q, k, v = parts
+                parts = [self._uninterleaved(q, True), self._uninterleaved(k, False), v]
+            return self._fused(np.concatenate(parts), name)
+        if source.how == "gate_up":
+            gate, up = parts
+            if self._family.experts_interleaved:
+                values = np.stack([gate, up], axis=2).reshape(len(gate), -1, gate.shape[2])
+            else:
+                values = np.concatenate([gate, up], axis=1)
+        return values.swapaxes(-1, -2) if self._turned(source) and values.ndim > 1 else values
+
+    def _heads(self, query: bool) -> int:
+        keys = self._family.heads_keys if query else self._family.kv_heads_keys
+        heads: int = self.config[self._family.heads_keys[0]]
+        if not query:
+            heads = 1 if self._family.multi_query else self.config.get((*keys, "")[0], heads)
+        if type(heads) is not int or heads < 1:
+            raise InputError(f"{self.source}: config says {(*keys, 'heads')[0]} = {heads!r}")
+        return heads
+
+    def _uninterleaved(self, values: np.ndarray, query: bool) -> np.ndarray:
         """Undo the row order of llama.cpp, which interleaves the two halves of every head for RoPE:
         its row (head, pair, half) is Hugging Face's row (head, half, pair)."""
-        heads = self.config["num_attention_heads" if query else "num_key_value_heads"]
-        rows, columns = values.shape
+        heads, rows = self._heads(query), len(values)
         if rows % (2 * heads):
             raise InputError(f"{self.source}: {rows} rows do not divide into {heads} heads")
-        return (
-            values.reshape(heads, rows // heads // 2, 2, columns)
-            .swapaxes(1, 2)
-            .reshape(rows, columns)
-        )
+        pairs = values.reshape(heads, rows // heads // 2, 2, -1)
+        return pairs.swapaxes(1, 2).reshape(values.shape)
+
+    def _fused(self, values: np.ndarray, name: str) -> np.ndarray:
+        """All queries, keys and values, one after the other, in the order that the family has."""
+        if self._family.qkv_layout == "stacked":
+            return values
+        heads, kv = self._heads(True), self._heads(False)
+        if heads % kv or len(values) % (heads + 2 * kv):
+            raise InputError(f"{self.source}: {name} has {len(values)} rows for {heads} heads")
+        size = len(values) // (heads + 2 * kv)
+        q, k, v = np.split(values, [heads * size, (heads + kv) * size])
+        groups = [part.reshape(kv, -1, size, *values.shape[1:]) for part in (q, k, v)]
+        return np.concatenate(groups, axis=1).reshape(values.shape)
 
     def stored(self, name: str) -> tuple[str, Iterator[bytes]]:
-        tensor = self._tensor(name)
-        return tensor.tensor_type.name, iter([np.ascontiguousarray(tensor.data).tobytes()])
+        source = self._source(name)
+        if source.how or source.slab is not None:
+            return super().stored(name)
+        info = self._header.tensors[source.parts[0]]
+        return self._type(info), self._bytes(info)
+
+    def _type(self, info: TensorInfo) -> str:
+        from gguf.constants import GGMLQuantizationType
+
+        try:
+            return GGMLQuantizationType(info.kind).name
+        except ValueError:
+            raise InputError(f"{self.source} has a tensor of type {info.kind}") from None
+
+    def _bytes(self, info: TensorInfo) -> Iterator[bytes]:
+        size = bytes_of(info.kind, info.shape) or 0
+        with open(info.path, "rb") as file:
+            file.seek(info.start)
+            while size > 0:
+                piece = file.read(min(size, 1 << 24))
+                if not piece:
+                    raise InputError(f"{info.path} ends early")
+                size -= len(piece)
+                yield piece
 
     def running_config(self) -> dict:
         """The config with what only running the model needs, where the file says it."""
@@ -174,34 +258,9 @@ class GgufFile(Model):
         return {**self.config, **{key: v for key, v in optional.items() if v is not None}}
 
     def names(self) -> tuple[str, ...]:
-        theirs = {
-            ours.format(i=i): name.format(i=i)
-            for name, ours in self._kept.names.items()
-            for i in range(self.config["num_hidden_layers"] if "{i}" in name else 1)
-        }
-        return tuple(theirs.get(name, name) for name in self._tensors)
+        used = {part for source in self._sources.values() for part in source.parts}
+        return (*self._sources, *(n for n in self._header.tensors if n not in used))
 
     @cached_property
     def tokenizer(self) -> Tokenizer:
-        """Its order: by the merges if the file has them, else by the scores, as llama.cpp merges by
-        those; then tokens of one character, which are made by no merge, come first."""
-        texts = self._list("tokenizer.ggml.tokens", str)
-        kinds = self._list("tokenizer.ggml.token_type", int)
-        special = frozenset(i for i, kind in enumerate(kinds) if kind != NORMAL_TOKEN)
-        if not texts:
-            return Tokenizer(special)
-        vocabulary = vocabulary_of(zip(texts, range(len(texts)), strict=True), special)
-        scores = self._list("tokenizer.ggml.scores", float)
-        scored = [
-            score if len(text) > 1 else np.inf for text, score in zip(texts, scores, strict=False)
-        ]
-        order, alphabet = by_merges(vocabulary, self._list("tokenizer.ggml.merges", str))
-        if order is None:
-            order, alphabet = by_scores(vocabulary, scored)
-        return Tokenizer(special, len(texts), vocabulary, order, alphabet)
-
-    def _list(self, key: str, kind: type) -> list:
-        """An array of the header; empty when it is missing, or its entries are of another type."""
-        values = self._field(key)
-        fits = isinstance(values, list) and all(isinstance(value, kind) for value in values)
-        return values if fits else []
+        return gguf_tokenizer(self._field)

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from huref_zk.errors import InputError
 from huref_zk.models.folder import open_folder
+from huref_zk.models.foreign import told
+from huref_zk.models.gguf_reader import is_gguf
 from huref_zk.models.hub import HUB_ID, download
 from huref_zk.models.model import Model
 from huref_zk.paths import DATA
@@ -16,7 +18,7 @@ EMBEDDED = {f"demo-{name}": DATA / "models" / name for name in ("base", "child",
 
 def open_model(ref: str, *, revision: str | None = None, allow_pickle: bool = False) -> Model:
     """Open a model by reference: an embedded name (demo-base, demo-child, demo-stranger), a Hugging
-    Face folder, a .gguf file, or a hub id with ``revision``.
+    Face folder, a GGUF file, or a hub id with ``revision``.
 
     Raises InputError for anything else or malformed, EnvironmentLacks for a missing library or hub.
     """
@@ -24,8 +26,10 @@ def open_model(ref: str, *, revision: str | None = None, allow_pickle: bool = Fa
     if os.path.isdir(path):  # unlike Path's, false for names that no file could have
         return open_folder(path, allow_pickle)
     if os.path.isfile(path):
-        if path.suffix != ".gguf":
-            raise InputError(f"{ref} is no model: give a folder, a .gguf file or a hub id")
+        if path.suffix != ".gguf" and not is_gguf(path):
+            raise InputError(
+                f"{ref} is no model: give a folder, a GGUF file or a hub id{told(path)}"
+            )
         from huref_zk.models.gguf_file import GgufFile
 
         return GgufFile(path)

@@ -64,7 +64,7 @@ def from_gguf(path: str, folder: Path) -> None:
     if says.pop("model_type") != "llama":
         raise InputError(f"{path} is no LLaMA")
     rope = {"rope_type": "default", "rope_theta": float(says.pop("rope_theta", 10_000.0))}
-    config = LlamaConfig(**says, rope_parameters=rope, tie_word_embeddings=True)
+    config = LlamaConfig(**{**says, "rope_parameters": rope, "tie_word_embeddings": True})
     with torch.no_grad(), torch.random.fork_rng():
         model = LlamaForCausalLM(config).eval()
         for name, weight in model.named_parameters():

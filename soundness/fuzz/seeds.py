@@ -308,7 +308,7 @@ def gguf(folder: Path) -> bytes:
     from gguf import GGUFWriter
     from safetensors.numpy import load_file
 
-    from huref_zk.models.gguf_file import NAMES
+    from tests.support.gguf_files import LLAMA_NAMES as NAMES
 
     facts = json.loads(config(folder))
     tensors = load_file(model(folder) / "model.safetensors")

@@ -12,8 +12,8 @@ import torch
 from transformers import Gemma3ForCausalLM, Gemma3TextConfig
 
 from huref_zk.invariants.recipes import compute_cores
-from huref_zk.models.gguf_file import GEMMA3_NAMES
 from huref_zk.models.load import open_model
+from tests.support.gguf_files import GEMMA3_NAMES
 from tests.support.tiny_llama import same
 
 VOCAB, LAYERS = 96, 2
