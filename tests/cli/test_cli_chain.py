@@ -324,7 +324,7 @@ def test_without_safetensors_owners_get_exit_code_3(
     command: str, arguments, monkeypatch, tmp_path
 ) -> None:
     monkeypatch.setitem(sys.modules, "safetensors", None)
-    check_error(run(command, *arguments[command], "--quiet"), 3, "pip install")
+    check_error(run(command, *arguments[command], "--quiet"), 3, "the extra 'prove'")
     assert json_of(command, *arguments[command], expect=3)["valid"] is None
     assert listing(tmp_path) == {}
 

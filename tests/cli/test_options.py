@@ -61,7 +61,7 @@ def test_policy_and_setup_are_made_once(tmp_path):
     def told(*arguments: str) -> dict:
         done = CliRunner().invoke(show, [*arguments, "--json"])
         assert done.exit_code == 0, done.output
-        return json.loads(done.stdout)
+        return {k: v for k, v in json.loads(done.stdout).items() if k in ("policy", "setup")}
 
     keys = ("--keys", str(tmp_path))
     assert told(*keys) == {
