@@ -19,7 +19,9 @@ from huref_zk.models.load import open_model
 from huref_zk.models.model import MAX_TOKENIZER, Model, read_json
 from huref_zk.models.tokenizer import Tokenizer
 
-MODEL_TYPES = ("llama", "mistral", "qwen2")
+MODEL_TYPES = ("llama", "mistral", "qwen2", "mixtral")
+MIXTURES = ("mixtral",)
+"""Of these an attack may make a model, or work on its embeddings; the rest is for dense models."""
 EMBEDDING, HEAD, FINAL_NORM = "model.embed_tokens.weight", "lm_head.weight", "model.norm.weight"
 PARTS = {
     "q": "self_attn.q_proj",
@@ -32,6 +34,11 @@ PARTS = {
     "attention_norm": "input_layernorm",
     "ffn_norm": "post_attention_layernorm",
 }
+EXPERT_PARTS = {
+    "gate_up": "experts.gate_up_proj",  # (experts, 2 ffn, d): gates, then ups
+    "down": "experts.down_proj",  # (experts, d, ffn)
+    "router": "gate.weight",  # (experts, d)
+}
 DEFAULT_EPS = 1e-6
 """rms_norm_eps where a config leaves it out: what transformers takes for all MODEL_TYPES."""
 _DERIVED = re.compile(r"\.rotary_emb\.inv_freq$")  # old checkpoints store what follows from theta
@@ -40,7 +47,8 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Sizes:
-    """d, heads, key-value heads, head dimension, FFN width, layers, rows of the embedding."""
+    """d, heads, key-value heads, head dimension, FFN width, layers, rows of the embedding; experts
+    of a mixture, 0 for a dense model."""
 
     hidden: int
     heads: int
@@ -49,6 +57,7 @@ class Sizes:
     ffn: int
     layers: int
     vocab: int
+    experts: int = 0
 
 
 @dataclass(frozen=True)
@@ -88,6 +97,11 @@ class Checkpoint:
 def name_of(layer: int, part: str, kind: str = "weight") -> str:
     """Hugging Face's name of a tensor: ``part`` is a key of PARTS, kind weight or bias."""
     return f"model.layers.{layer}.{PARTS[part]}.{kind}"
+
+
+def expert_name(layer: int, part: str) -> str:
+    """transformers' name of a mixture's tensor: ``part`` is a key of EXPERT_PARTS."""
+    return f"model.layers.{layer}.mlp.{EXPERT_PARTS[part]}"
 
 
 def read_checkpoint(
@@ -139,7 +153,7 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
         from safetensors.numpy import save_file
     except ImportError as e:
         raise EnvironmentLacks(
-            f"writing models needs safetensors ({e}); pip install 'huref-zk[prove]'"
+            f"writing models needs safetensors ({e}); install the extra 'prove'"
         ) from e
     check_folder(folder)
     config = {**checkpoint.config, "tie_word_embeddings": checkpoint.tied, "dtype": "float32"}
@@ -239,7 +253,8 @@ def _checked_sizes(checkpoint: Checkpoint) -> Sizes:
         head_dim=number("head_dim", hidden // heads),
         ffn=number("intermediate_size"),
         layers=number("num_hidden_layers"),
-        vocab=number("vocab_size"),
+        vocab=number("vocab_size", checkpoint.tensors.get(EMBEDDING, np.empty(0)).shape[0]),
+        experts=number("num_local_experts") if config["model_type"] in MIXTURES else 0,
     )
     if heads % sizes.kv_heads or sizes.head_dim % 2:
         raise InputError(
@@ -269,10 +284,16 @@ def _shapes(s: Sizes) -> tuple[dict[str, tuple[int, ...]], dict[str, tuple[int, 
     rows = {"q": width, "k": kv_width, "v": kv_width, "gate": s.ffn, "up": s.ffn}
     weights = {part: (out, s.hidden) for part, out in rows.items()}
     weights |= {"o": (s.hidden, width), "down": (s.hidden, s.ffn)}
+    experts: dict[str, tuple[int, ...]] = {}
+    if s.experts:
+        weights = {part: shape for part, shape in weights.items() if part in "qkvo"}
+        experts["gate_up"] = (s.experts, 2 * s.ffn, s.hidden)
+        experts |= {"down": (s.experts, s.hidden, s.ffn), "router": (s.experts, s.hidden)}
     required: dict[str, tuple[int, ...]] = {EMBEDDING: (s.vocab, s.hidden), FINAL_NORM: (s.hidden,)}
     optional: dict[str, tuple[int, ...]] = {HEAD: (s.vocab, s.hidden)}
     for i in range(s.layers):
         required |= {name_of(i, part): shape for part, shape in weights.items()}
+        required |= {expert_name(i, part): shape for part, shape in experts.items()}
         required |= {name_of(i, norm): (s.hidden,) for norm in ("attention_norm", "ffn_norm")}
         optional |= {name_of(i, part, "bias"): (shape[0],) for part, shape in weights.items()}
     return required, optional

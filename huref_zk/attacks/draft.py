@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -72,6 +72,19 @@ class Draft:
             if (name := name_of(layer, part, kind)) in self:
                 self.edit(name, change, *by)
 
+    def with_bias(self, layer: int, part: str) -> np.ndarray:
+        """A weight that reads, with its bias as a last column if it has one: what reads (x, 1).
+        One that writes as it is."""
+        w, name = self[name_of(layer, part)], name_of(layer, part, "bias")
+        return w if part in WRITERS or name not in self else np.column_stack([w, self[name]])
+
+    def put_with_bias(self, layer: int, part: str, values: np.ndarray) -> None:
+        """What ``with_bias`` gave, changed."""
+        name = name_of(layer, part, "bias")
+        if part not in WRITERS and name in self:
+            values, self[name] = values[:, :-1], values[:, -1]
+        self[name_of(layer, part)] = values
+
     def columns(self, layer: int, part: str, change: Change, *by: Any) -> None:
         """Change the input side of a weight (its last axis)."""
         self.edit(name_of(layer, part), change, *by)
@@ -96,6 +109,31 @@ class Draft:
         old = self[FINAL_NORM]
         new = self[FINAL_NORM] = new_gains(old)
         self.edit(HEAD, lambda w: w * (old / new))
+
+    def grow(self, layer: int, part: str, more: np.ndarray, bias: np.ndarray | None = None) -> None:
+        """Further outputs of what reads, ``more`` (n, d), with their biases (n,), default zero, or
+        further inputs of what writes, (d, n)."""
+        axis = 1 if part in WRITERS else 0
+        self.edit(name_of(layer, part), lambda w: np.concatenate([w, more], axis=axis))
+        name = name_of(layer, part, "bias")
+        if axis == 0 and name in self:
+            new = np.zeros(len(more)) if bias is None else bias
+            self.edit(name, lambda w: np.concatenate([w, new]))
+
+    def arrange(self, order: Sequence[int]) -> None:
+        """Make layer k a copy of what is layer order[k] now."""
+        before = dict(self._tensors)
+        for name in [n for n in before if ".layers." in n]:
+            del self._tensors[name]
+        for k, source in enumerate(order):
+            for part in PARTS:
+                for kind in ("weight", "bias"):
+                    if (name := name_of(source, part, kind)) in before:
+                        self._tensors[name_of(k, part, kind)] = before[name]
+        kinds = self.config.get("layer_types")
+        if isinstance(kinds, list) and len(kinds) > max(order):
+            self.config["layer_types"] = [kinds[i] for i in order]
+        self.config["num_hidden_layers"] = len(order)
 
     def copy_layer(self, source: int, target: int) -> None:
         """The tensors of layer ``source`` under the names of layer ``target``."""

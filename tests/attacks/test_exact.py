@@ -1,8 +1,8 @@
-"""Exact attacks keep what a model computes and what its fingerprint is made from.
+"""Exact attacks keep what a model computes, and all but some what its fingerprint is made from.
 
 Every one is checked on models of three architectures, with and without grouped heads, biases and
-tied embeddings: transformers' logits stay, the canonical maps stay, the weights do not. Its twin in
-rewrites.py, which forgets something, changes all three.
+tied embeddings: transformers' logits stay, the cores of `whole` stay, the weights do not. Its twin
+in rewrites.py, which forgets something, changes the function, and what of the cores was to stay.
 """
 
 from __future__ import annotations
@@ -14,20 +14,40 @@ import pytest
 
 from huref_zk.attacks import ATTACKS, attack
 from huref_zk.attacks.function import logits
+from huref_zk.errors import InputError
+from huref_zk.invariants.recipes import compute_cores
+from huref_zk.invariants.sketch import exact_ics_of
 from tests.support.rewrites import BROKEN
 from tests.support.small_models import MODELS, checkpoint, likeness, new_ids, off, parameter_cosine
 
 EXACT = [name for name, entry in ATTACKS.items() if entry.exact]
+BLINDING = ["embedding-adapter", "sink-heads", "marked-stream", "blinding"]
+"""What gets past the cores; with the tokenizer's extension, all that have a limit."""
 SAME = 1e-4  # of the logits' standard deviation
+OLD = 13  # attacks that keep every shape, or nearly
+FEW = ("mistral-grouped", "qwen2-grouped-tied", "llama-all-biases")
+PLACES = [
+    (name, model) for place, name in enumerate(EXACT) for model in (MODELS if place < OLD else FEW)
+]
 
 
 def inputs(model) -> np.ndarray:
-    return np.arange(24) * 7 % 150 + 3
+    """A text; it begins with the first token of all texts."""
+    return np.concatenate([[0], np.arange(24) * 7 % 150 + 3])
 
 
 @cache
 def plain(name: str) -> np.ndarray:
     return logits(checkpoint(name), inputs(checkpoint(name)))
+
+
+@cache
+def attacked_by(name: str, model: str):
+    try:
+        return attack(name, checkpoint(model), seed=3)
+    except InputError as e:
+        assert name == "unrouted-experts" and "no bias" in str(e)
+        pytest.skip("a mixtral model has no biases")
 
 
 def logits_off(name: str, attacked) -> float:
@@ -39,34 +59,66 @@ def logits_off(name: str, attacked) -> float:
 
 def test_every_exact_attack_has_a_broken_twin():
     assert set(BROKEN) == set(EXACT)
+    limited = {n for n in EXACT if ATTACKS[n].limit}
+    assert limited == {*BLINDING, "tokenizer-extension", "unrouted-experts"}
 
 
-@pytest.mark.parametrize("model", MODELS)
-@pytest.mark.parametrize("name", EXACT)
+@pytest.mark.parametrize("name, model", PLACES)
 def test_an_exact_attack(name, model):
-    original = checkpoint(model)
-    attacked = attack(name, original, seed=3)
+    original, attacked = checkpoint(model), attacked_by(name, model)
     assert all(w.dtype == np.float32 for w in attacked.tensors.values())
-    if name == "appended-blocks":
-        assert attacked.sizes.layers == original.sizes.layers + 2
-        assert len(attacked.tensors) > len(original.tensors)
-    else:
+    if all(
+        w.shape == getattr(attacked.tensors.get(n), "shape", None)
+        for n, w in original.tensors.items()
+    ):
         assert parameter_cosine(original, attacked) < 0.99
-    assert any(not np.array_equal(w, original.tensors.get(n)) for n, w in attacked.tensors.items())
+    else:
+        assert attacked.sizes != original.sizes
     assert logits_off(model, attacked) < SAME
-    assert likeness(original, attacked).min() >= 0.9999
+    found = likeness(original, attacked)
+    if name in BLINDING:
+        assert found.min() < 0.5  # an honest limit: ATTACKS[name].limit
+    else:
+        assert found.min() >= 0.9999
 
 
-@pytest.mark.parametrize("model", MODELS)
-@pytest.mark.parametrize("name", EXACT)
+@pytest.mark.parametrize("name, model", PLACES)
 def test_its_broken_twin(name, model):
     """Control: what the test above measures does notice."""
+    if EXACT.index(name) >= OLD and model != "mistral-grouped":
+        pytest.skip("one model is enough of a control")
     original = checkpoint(model)
-    broken = BROKEN[name](original, attack(name, original, seed=3))
+    broken = BROKEN[name](original, attacked_by(name, model))
     assert logits_off(model, broken) > 100 * SAME
-    if not (name == "head-permutation" and model == "llama-one-kv-head"):
+    if not (name == "head-permutation" and model == "llama-one-kv-head") and name not in BLINDING:
         # With one key-value head the QK term is that head's key and the sum of all queries.
         assert likeness(original, broken).min() < 0.99
+
+
+@pytest.mark.parametrize("name", ["everything", "blinding"])
+def test_combinations_on_the_embedded_base(name):
+    attacked = attacked_by(name, "demo-base")
+    assert (attacked.config["model_type"] == "mixtral") == (name == "blinding")
+    assert logits_off("demo-base", attacked) < SAME
+    found = likeness(checkpoint("demo-base"), attacked)
+    assert found.min() >= 0.9999 if name == "everything" else np.abs(found).max() < 0.5
+
+
+def test_a_mixture_is_asked_about_more_tokens():
+    """A limit of the recipe: f of a mixture is over all tokens, that of a dense block over some."""
+    original, mixture = (checkpoint("demo-base"), attacked_by("unrouted-experts", "demo-base"))
+    found = likeness(original, mixture, 4096)
+    assert 0.98 < found.min() < 0.999
+    assert likeness(original, mixture, 512).min() >= 0.9999
+
+
+def test_an_extended_tokenizer_takes_the_default_tokens_away():
+    """The same tokens found by text are as they were (above); those learnt first are junk."""
+    original = checkpoint("demo-base")
+    found = compute_cores(attacked_by("tokenizer-extension", "demo-base").model(), tokens=512)
+    assert found.token_ids.min() >= original.sizes.vocab
+    base = compute_cores(original.model(), tokens=512)
+    assert np.abs(exact_ics_of(base, found)).max() < 0.2
 
 
 @pytest.mark.parametrize("name", [n for n in EXACT if ATTACKS[n].strength])
@@ -77,7 +129,8 @@ def test_at_full_strength(name):
     most = 5 if strength.whole else min(strength.most, strength.exact_to)
     attacked = attack(name, original, seed=4, strength=most)
     assert logits_off("mistral-grouped", attacked) < SAME
-    assert likeness(original, attacked).min() >= 0.9999
+    if name not in BLINDING:
+        assert likeness(original, attacked).min() >= 0.9999
 
 
 def test_beyond_its_exact_range_float32_gives_way():
@@ -103,21 +156,29 @@ def test_a_scale_needs_its_eps():
 def test_what_is_untied(name):
     """Only the attacks that must, because the output has to differ from the embedding."""
     unties = {"residual-rotation", "gain-rescaling", "gain-absorption", "everything"}
-    attacked = attack(name, checkpoint("qwen2-grouped-tied"))
+    unties |= {"residual-widening", "tokenizer-extension", *BLINDING}
+    if name == "unrouted-experts":
+        return
+    attacked = attacked_by(name, "qwen2-grouped-tied")
     assert attacked.tied == (name not in unties)
     assert attacked.config["tie_word_embeddings"] == attacked.tied
 
 
-@pytest.mark.parametrize("name", ATTACKS)
+WITHOUT_CHANCE = {"gain-absorption", "global-scale", "neuron-merging"}
+WITHOUT_CHANCE |= {"depth-up-scaling", "tokenizer-cut", "tokenizer-transplant"}
+
+
+@pytest.mark.parametrize("name", [n for n in ATTACKS if n not in ("everything", "blinding")])
 def test_an_attack_leaves_its_input_alone_and_obeys_its_seed(name):
-    original = checkpoint("qwen2-grouped-tied")
+    original = checkpoint("mistral-grouped" if "experts" in name else "qwen2-grouped-tied")
     before = {n: w.copy() for n, w in original.tensors.items()}
     config = dict(original.config)
     once, again, other = (attack(name, original, seed=s) for s in (1, 1, 2))
     assert original.config == config
     assert all(np.array_equal(original.tensors[n], w) for n, w in before.items())
     assert same(once, again)
-    assert same(once, other) == (name in ("gain-absorption", "global-scale"))
+    if name != "neuron-spreading":
+        assert same(once, other) == (name in WITHOUT_CHANCE)
 
 
 def same(one, other) -> bool:

@@ -109,7 +109,7 @@ def test_models_that_attacks_do_not_know(tmp_path):
     write_random(folder, "mistral-grouped")
     config = json.loads((folder / "config.json").read_text())
     for changes, message in (
-        ({"model_type": "gpt2"}, "architectures llama, mistral, qwen2, not 'gpt2'"),
+        ({"model_type": "gpt2"}, "architectures llama, mistral, qwen2, mixtral, not 'gpt2'"),
         ({"partial_rotary_factor": 0.5}, "turns only part of a head"),
         ({"rope_parameters": {"partial_rotary_factor": 0.5}}, "turns only part of a head"),
         ({"num_hidden_layers": 2}, "do not know what the tensor model.layers.2"),
@@ -187,7 +187,10 @@ def test_the_list():
     assert by_name["sign-flips"]["strength"] is None
     assert by_name["value-mixing"]["strength"]["exact_to"] == 1.0
     assert by_name["weight-noise"]["strength"]["exact_to"] is None
-    assert [n for n, e in by_name.items() if not e["exact"]] == ["weight-noise"]
+    inexact = [n for n, e in by_name.items() if not e["exact"]]
+    assert inexact[0] == "weight-noise" and "rows-redrawn" in inexact
+    assert all(e["nats"] == 0 for e in by_name.values() if e["exact"])
+    assert by_name["embedding-adapter"]["limit"] and by_name["everything"]["limit"] is None
     words = CliRunner().invoke(main, ["attack", "--list"])
     assert all(name in words.stdout for name in ATTACKS)
 
@@ -230,18 +233,21 @@ def test_an_attacked_models_picture_is_the_originals(tmp_path):
     assert difference(original, picture(tmp_path / "s", "demo-stranger")) > 10
 
     invoke("attack", "everything", "demo-base", "--out", tmp_path / "all", "--seed", 7)
-    new = json.loads((tmp_path / "all" / "tokenizer.json").read_text())["model"]["vocab"]
+    assert difference(original, picture(tmp_path / "a", tmp_path / "all")) < 1
+    out = tmp_path / "renumbered"
+    invoke("attack", "vocabulary-renumbering", "demo-base", "--out", out, "--seed", 7)
+    new = json.loads((out / "tokenizer.json").read_text())["model"]["vocab"]
     old = json.loads((EMBEDDED["demo-base"] / "tokenizer.json").read_text())["model"]["vocab"]
     by_id = {i: text for text, i in old.items()}
     chosen, _ = choose_tokens(open_model("demo-base"), 4160)
     ids = tmp_path / "ids.json"
     ids.write_text(json.dumps([new[by_id[i]] for i in chosen.tolist()]))
-    matched = picture(tmp_path / "m", tmp_path / "all", "--tokens", ids)
+    matched = picture(tmp_path / "m", out, "--tokens", ids)
     assert difference(original, matched) < 1
-    assert difference(original, picture(tmp_path / "d", tmp_path / "all")) < 1
-    tokenizer = tmp_path / "all" / "tokenizer.json"  # a thief may leave it out, or its merges
+    assert difference(original, picture(tmp_path / "d", out)) < 1
+    tokenizer = out / "tokenizer.json"  # a thief may leave it out, or its merges
     tokenizer.unlink()
-    assert difference(original, picture(tmp_path / "n", tmp_path / "all")) > 10
+    assert difference(original, picture(tmp_path / "n", out)) > 10
 
 
 def test_the_seed_and_the_strength_reach_the_attack(tmp_path):

@@ -67,6 +67,38 @@ def busy_blocks(original: Checkpoint, attacked: Checkpoint) -> Checkpoint:
     return with_tensors(attacked, new)
 
 
+def disturbed(part: str, layer: int | None = None):
+    """A twin in which what a part (of one layer, or all) has is moved on by one column, and its
+    zeros are none."""
+
+    def twin(original: Checkpoint, attacked: Checkpoint) -> Checkpoint:
+        rng = np.random.default_rng(4)
+        where = f".layers.{layer}." if layer is not None else ""
+        names = [n for n in attacked.tensors if part in n and where in n and n.endswith("weight")]
+        names += [n for n in attacked.tensors if n.endswith(part)]
+        assert names
+        changed = {}
+        for name in names:
+            w = attacked.tensors[name]
+            noise = rng.normal(size=w.shape) * w.std()
+            new = np.where(w == 0, noise, np.roll(w, 1, axis=-1))
+            changed[name] = new.astype(np.float32)
+        return with_tensors(attacked, changed)
+
+    return twin
+
+
+def other_experts(original: Checkpoint, attacked: Checkpoint) -> Checkpoint:
+    """The router's rows in reverse: tokens go to the junk."""
+    names = [n for n in attacked.tensors if n.endswith("mlp.gate.weight")]
+    return with_tensors(attacked, {n: attacked.tensors[n][::-1].copy() for n in names})
+
+
+def other_rows(original: Checkpoint, attacked: Checkpoint) -> Checkpoint:
+    """The tokens' rows, one further on."""
+    return with_tensors(attacked, {EMBEDDING: np.roll(attacked.tensors[EMBEDDING], 1, axis=0)})
+
+
 BROKEN = {
     "residual-permutation": put_back("norm", "down_proj"),
     "residual-rotation": put_back("q_proj", "up_proj"),
@@ -81,7 +113,25 @@ BROKEN = {
     "ffn-scaling": put_back("down_proj"),
     "vocabulary-renumbering": put_back("embed_tokens"),
     "appended-blocks": busy_blocks,
-    "everything": put_back("k_proj"),
+    "gate-turning": disturbed("up_proj"),
+    "neuron-hiding": disturbed("down_proj"),
+    "neuron-splitting": disturbed("down_proj"),
+    "zero-gate-neurons": disturbed("gate_proj"),
+    "dead-neurons": disturbed("down_proj"),
+    "cancelling-neurons": disturbed("down_proj"),
+    "silent-heads": disturbed("o_proj"),
+    "cancelling-heads": disturbed("o_proj"),
+    "head-splitting": disturbed("o_proj"),
+    "head-widening": disturbed("o_proj"),
+    "block-splitting": disturbed("down_proj"),
+    "residual-widening": disturbed("o_proj"),
+    "tokenizer-extension": other_rows,
+    "embedding-adapter": disturbed("down_proj", 0),
+    "sink-heads": disturbed("v_proj"),
+    "marked-stream": disturbed("gate_proj"),
+    "unrouted-experts": other_experts,
+    "everything": disturbed("o_proj"),
+    "blinding": disturbed("o_proj"),
 }
 
 

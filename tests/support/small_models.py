@@ -103,13 +103,13 @@ def off(found: np.ndarray, expected: np.ndarray) -> float:
 
 
 def new_ids(before: Checkpoint, after: Checkpoint) -> np.ndarray:
-    """For each row of the embedding, the row that has its token after the attack, by text."""
+    """For each row of the embedding, the row that has its token after the attack, by text; -1 where
+    none has."""
     out = np.arange(before.sizes.vocab)
     if before.tokenizer is not None and after.tokenizer is not None:
         old, new = (json.loads(json.dumps(c.tokenizer["model"]["vocab"])) for c in (before, after))
-        assert old.keys() == new.keys()
         for text, i in old.items():
-            out[i] = new[text]
+            out[i] = new.get(text, -1)
     return out
 
 
