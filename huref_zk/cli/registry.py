@@ -80,7 +80,7 @@ def search(output: Output, model: str, top: int, db: Path, **options: Any) -> No
     """Rank the entries by their similarity to MODEL, a model or a saved fingerprint (.hzf)."""
     from huref_zk.comparison import registry as entries
     from huref_zk.comparison.compare import open_side
-    from huref_zk.comparison.words import VERDICTS, p_words, quoted
+    from huref_zk.comparison.words import VERDICTS, VIEW_WORDS, p_words, quoted
 
     side = open_side(model, **options)
     with output.tasks("searching") as stage:
@@ -104,9 +104,8 @@ def search(output: Output, model: str, top: int, db: Path, **options: Any) -> No
     lines = []
     for rank, hit in enumerate(shown, 1):
         c, v = hit.comparison, hit.comparison.verdict
-        p = "" if v.p_shuffled is None else f", {p_words(v.p_shuffled)} among shuffled tokens"
         lines.append(f"{rank}. {hit.entry['name']}: score {c.score:.4f}, {VERDICTS[v.word]}")
-        lines.append(f"   p-value {p_words(v.p_pairs)} among unrelated pairs{p}")
+        lines.append(f"   p-value {p_words(v.p)}, seen best {VIEW_WORDS[v.view]}")
     lines.append(
         f"{found.compared} entries compared with {quoted(side.name)}; the chance that a search of "
         f"so many calls any unrelated one related is below {found.chance:.0e} by the fitted null"
@@ -152,7 +151,7 @@ def show(output: Output, name: str, db: Path) -> None:
             f"added {entry['added']}",
             f"note: {entry['note'] or 'none'}",
             f"model: {facts}",
-            f"sketched: {entry['layers']} layers over {entry['tokens']['count']} tokens, SHA-256 "
+            f"surveyed: {entry['layers']} layers over {entry['tokens']['count']} tokens, SHA-256 "
             f"of their ids {entry['tokens']['digest']}",
             f"commitment's root: {entry['root'] or 'none given'}",
         ],

@@ -128,8 +128,8 @@ def _fingerprint(data: bytes) -> Shown:
     claims = {
         "name": saved.name,
         "model": saved.facts,
-        "layers": len(saved.maps),
-        "p": saved.maps.shape[-1],
+        "layers": saved.layers,
+        "frames": list(saved.survey.frames),
         "seed": saved.seed.hex(),
         "tokens": {
             "count": len(saved.tokens.ids),

@@ -129,7 +129,7 @@ def fingerprint_in_words(saved: Saved) -> list[str]:
     return [
         f"name: {safe(saved.name)}",
         f"model: {facts(saved.facts)}",
-        f"sketches: {len(saved.maps)} layers, {saved.maps.shape[-1]} rows each",
+        f"survey: {saved.layers} layers, in {len(saved.survey.frames)} groups of tokens",
         seed_in_words(saved.seed.hex()),
         f"tokens: {len(saved.tokens.ids)}, SHA-256 of their ids {saved.token_digest}; "
         f"their texts are {texts}",

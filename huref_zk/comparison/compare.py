@@ -1,47 +1,57 @@
-"""Which model is this one's base? Two models, or saved fingerprints, compared.
+"""Is this model made from that one? Two models, or saved fingerprints, compared.
 
-    1 tokens      rows of the two embeddings that belong together
-    2 sketches    every layer of both, 3 maps of 32 x 32 each; of one also with shuffled tokens
-    3 matching    of the layers, in order; its score is what the verdict is about
-    4 exact ICS   over all tokens: of the last two matched layers, in the variants of variants.py,
-                  and of the whole models, by the cores that their pictures show
-    5 PCS         of the raw parameters of what was matched
-    6 verdict     by the nulls of null.py
+    1 tokens     rows of the two embeddings that belong together (tokens.py)
+    2 survey     one pass over each model, everything kept small (survey.py)
+    3 views      independent ways to see kinship (views.py), parts one by one (parts/)
+    4 verdict    by the nulls of every view together (verdict.py)
 
-Steps 4 and 5, and the shuffles of 2, need the weights; of saved fingerprints they are left out.
+Saved fingerprints hold a survey over tokens of their own, without parts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from huref_zk.comparison.comparison import Comparison, LayerIcs, Side, Sketched
-from huref_zk.comparison.layers import (
-    Opened,
-    Progress,
-    layer_ics,
-    layer_sketches,
-    matched_score,
-    rows_of,
-)
-from huref_zk.comparison.null import Null, fit, judge
+from huref_zk.comparison.comparison import Comparison, Side
+from huref_zk.comparison.frames import Frames, frames_of
+from huref_zk.comparison.opened import OpenModel
 from huref_zk.comparison.parameters import parameter_cosine
+from huref_zk.comparison.parts.matching import match_parts
+from huref_zk.comparison.parts.partners import Parts
+from huref_zk.comparison.parts.story import what_happened
+from huref_zk.comparison.parts.view import TokenView, budget, token_projection, token_view
 from huref_zk.comparison.saved import Saved, read_fingerprint
+from huref_zk.comparison.sights import sights
+from huref_zk.comparison.survey import Progress, Survey, survey
 from huref_zk.comparison.tokens import MISSING, common_tokens, ids_in
-from huref_zk.comparison.variants import VARIANTS, exact_ics, whole_ics
+from huref_zk.comparison.verdict import RELATED, judge
+from huref_zk.comparison.views import LayerMap, layers_view, no_tokens_view, parts_view, whole_view
 from huref_zk.errors import InputError
-from huref_zk.invariants.sketch import PUBLIC_SEED
 from huref_zk.models.load import open_model
 
-SHUFFLES = 32
-EXACT_LAYERS = 2
 REARRANGED = 0.1
-"""Training moves the maps, products of parameters, further than the parameters: ICS below PCS. A
-matched score above PCS by this much means that somebody rearranged the parameters."""
+"""Training moves the maps, products of parameters, further than the parameters: ICS below PCS. An
+ICS of matched layers above PCS by this much means that somebody rearranged the parameters."""
+BY_NUMBER = (
+    "tokens matched by their number only, as a tokenizer is not known: models with differently "
+    "numbered vocabularies would pass for strangers in all views but the one without tokens"
+)
 Stage = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Surveyed:
+    """A model surveyed over the tokens of saved fingerprints of this basis; found: how many of the
+    tokens the model has, "text" or "number" by."""
+
+    basis: str
+    survey: Survey
+    found: int
+    by: str
 
 
 def open_side(
@@ -63,166 +73,139 @@ def compare(a: Side, b: Side, stage: Stage | None = None) -> Comparison:
     """Compare two sides. ``stage`` hears (what, done, total). InputError when they cannot be."""
     if a.model is None and b.model is not None:
         return compare(b, a, stage).mirrored()
-    if a.model is None:
-        return _of_saved(a, b)
-    if b.model is None:
-        assert b.saved is not None
-        return _with_saved(a, b.saved, stage)
+    if a.saved is not None and b.saved is not None:
+        return _of_saved(a.saved, b.saved)
+    if b.saved is not None:
+        return compare_surveyed(a, survey_over(a, b.saved, stage), b.saved)
     return _of_models(a, b, stage)
 
 
 def _of_models(a: Side, b: Side, stage: Stage | None) -> Comparison:
-    assert a.model is not None and b.model is not None
-    (family_a, dims_a), (family_b, dims_b) = a.sizes(), b.sizes()
-    ids_a, ids_b, by = common_tokens(a.model, dims_a.vocab, b.model, dims_b.vocab)
-    left = Opened(a.model, family_a, dims_a, rows_of(a.model, family_a, ids_a))
-    right = Opened(b.model, family_b, dims_b, rows_of(b.model, family_b, ids_b))
-    x, _ = layer_sketches(left, PUBLIC_SEED, progress=_of(stage, f"sketching {a.name}"))
-    y, shuffled = layer_sketches(
-        right,
-        PUBLIC_SEED,
-        shuffles=_shuffles(len(ids_a)),
-        progress=_of(stage, f"sketching {b.name}"),
-    )
-    matrix = layer_ics(x, y)
-    score, pairs = matched_score(matrix)
-    sides = ((a.model, family_a, dims_a, ids_a), (b.model, family_b, dims_b, ids_b))
-    last = pairs[-EXACT_LAYERS:]
-    del left, right
-    _tell(stage, "exact ICS", 0, 1)
-    variants = {"matched": _matched(matrix, last)}
-    for n, variant in enumerate(VARIANTS):
-        heard = _part(_of(stage, "exact ICS"), n, len(VARIANTS))
-        variants[variant] = _rows(last, exact_ics(*sides, last, variant, heard))
-    whole = whole_ics(*sides, _of(stage, "whole models"))
-    pcs = parameter_cosine(*sides, pairs, _of(stage, "parameters"))
-    return _conclude(
-        a, b, len(ids_a), by, matrix, score, pairs, variants, pcs, _null(x, shuffled), whole
-    )
+    x, y = a.opened, b.opened
+    common = common_tokens(x.model, x.dims.vocab, y.model, y.dims.vocab)
+    frames = [frames_of(o, ids, common.sizes) for o, ids in ((x, common.a), (y, common.b))]
+    views = _token_views(x, y, frames)
+    told = _Told(stage, x.dims.layers + y.dims.layers)
+    surveys = [
+        survey(o, f, view, told.part(f"reading {side.name}"))
+        for o, f, view, side in zip((x, y), frames, views, (a, b), strict=True)
+    ]
+    del frames, views
+    parts = match_parts(surveys[0].parts, surveys[1].parts, told.part("matching parts"))
+    notes = [*_notes(a), *_notes(b)]
+    return _conclude(a.name, b.name, surveys, common.count, common.by, parts, notes, stage)
 
 
-def _with_saved(a: Side, b: Saved, stage: Stage | None) -> Comparison:
-    return compare_sketched(a, sketch_over(a, b, stage), b)
+def _token_views(x: OpenModel, y: OpenModel, frames: Sequence[Frames]) -> list[TokenView]:
+    """How parts of the two are seen."""
+    afford = budget(x.dims, y.dims)
+    projection = token_projection([f.X for f in frames], afford.r)
+    return [token_view(f.X, f.read, projection, afford.kept) for f in frames]
 
 
-def sketch_over(a: Side, b: Saved, stage: Stage | None = None) -> Sketched:
-    """Sketch the model of ``a`` over the tokens of a saved fingerprint, also shuffled.
+def survey_over(a: Side, b: Saved, stage: Stage | None = None) -> Surveyed:
+    """Survey the model of ``a`` over the tokens of a saved fingerprint.
 
     The result serves every fingerprint over the same tokens (Saved.basis). Raises InputError when
     the model lacks too many of the tokens.
     """
-    assert a.model is not None
-    family, dims = a.sizes()
-    ids = ids_in(a.model, dims.vocab, b.tokens)
-    opened = Opened(a.model, family, dims, rows_of(a.model, family, ids))
-    p = b.maps.shape[-1]
-    x, shuffled = layer_sketches(
-        opened, b.seed, p, _shuffles(len(ids)), _of(stage, f"sketching {a.name}")
+    x = a.opened
+    ids = ids_in(x.model, x.dims.vocab, b.tokens)
+    told = _Told(stage, x.dims.layers)
+    found = survey(
+        x, frames_of(x, ids, b.tokens.sizes, b.seed), None, told.part(f"reading {a.name}")
     )
-    by = "number" if b.tokens.texts is None or a.model.vocabulary() is None else "text"
-    return Sketched(b.basis, x, shuffled, int((ids != MISSING).sum()), by)
+    by = "number" if b.tokens.texts is None or x.model.vocabulary() is None else "text"
+    return Surveyed(b.basis, found, int((ids[: b.tokens.sizes[0]] != MISSING).sum()), by)
 
 
-def compare_sketched(a: Side, sketched: Sketched, b: Saved) -> Comparison:
-    """A model, sketched over the tokens of ``b`` or of another over the same, against ``b``."""
-    if sketched.basis != b.basis:
-        raise ValueError("sketched over other tokens than those of the fingerprint")
-    matrix = layer_ics(sketched.maps, b.maps)
-    score, pairs = matched_score(matrix)
-    variants = {"matched": _matched(matrix, pairs[-EXACT_LAYERS:])}
-    null = _null(b.maps, sketched.shuffled)
-    found, by = sketched.found, sketched.by
-    other = Side(b.name, None, b)
-    return _conclude(a, other, found, by, matrix, score, pairs, variants, None, null)
+def compare_surveyed(a: Side, surveyed: Surveyed, b: Saved) -> Comparison:
+    """A model, surveyed over the tokens of ``b`` or of another over the same, against ``b``."""
+    if surveyed.basis != b.basis:
+        raise ValueError("surveyed over other tokens than those of the fingerprint")
+    both = [surveyed.survey, b.survey]
+    return _conclude(a.name, b.name, both, surveyed.found, surveyed.by, None, _notes(a), None)
 
 
-def _of_saved(a: Side, b: Side) -> Comparison:
-    x, y = a.saved, b.saved
-    assert x is not None and y is not None
+def _of_saved(x: Saved, y: Saved) -> Comparison:
     if not same_tokens(x, y):
         raise InputError(
-            f"{a.name} and {b.name} were fingerprinted over different tokens; "
+            f"{x.name} and {y.name} were fingerprinted over different tokens; "
             "give one of the two as a model, so that its tokens can be matched to the other's"
         )
-    matrix = layer_ics(x.maps, y.maps)
-    score, pairs = matched_score(matrix)
-    variants = {"matched": _matched(matrix, pairs[-EXACT_LAYERS:])}
     by = "number" if x.tokens.texts is None or y.tokens.texts is None else "text"
-    return _conclude(a, b, len(x.tokens.ids), by, matrix, score, pairs, variants, None, None)
+    both = [x.survey, y.survey]
+    return _conclude(x.name, y.name, both, x.tokens.sizes[0], by, None, [], None)
 
 
 def same_tokens(x: Saved, y: Saved) -> bool:
     """Whether two saved fingerprints can be compared: same tokens, by text if known, same signs."""
-    if (x.seed, x.maps.shape[2:]) != (y.seed, y.maps.shape[2:]):
+    if (x.seed, x.tokens.sizes) != (y.seed, y.tokens.sizes):
         return False
     if x.tokens.texts is not None and y.tokens.texts is not None:
         return x.tokens.texts == y.tokens.texts
     return bool(np.array_equal(x.tokens.ids, y.tokens.ids))
 
 
-def _null(fixed: np.ndarray, shuffled: np.ndarray) -> Null:
-    """The null of scores between ``fixed`` (n, 3, p, p) and shuffled ones (s, m, 3, p, p)."""
-    return fit([matched_score(layer_ics(fixed, maps))[0] for maps in shuffled])
-
-
 def _conclude(
-    a: Side,
-    b: Side,
+    a: str,
+    b: str,
+    surveys: Sequence[Survey],
     tokens: int,
     by: str,
-    matrix: np.ndarray,
-    score: float,
-    pairs: tuple[tuple[int, int], ...],
-    variants: dict[str, tuple[LayerIcs, ...]],
-    pcs: float | None,
-    null: Null | None,
-    whole: tuple[float, float, float] | None = None,
+    parts: Parts | None,
+    notes: Sequence[str],
+    stage: Stage | None,
 ) -> Comparison:
-    verdict = judge(score, null)
-    rearranged = verdict.word == "related" and pcs is not None and pcs < score - REARRANGED
+    if stage is not None:
+        stage("judging", 0, 1)
+    x, y = surveys
+    seen = sights(x, y)
+    layers, matched = layers_view(seen)
+    views = [whole_view(seen), layers, no_tokens_view(x.gram, y.gram)]
+    if parts is not None:
+        views.append(parts_view(parts))
+    judged, verdict = judge(views)
+    pcs = parameter_cosine(x.parameters, y.parameters, matched.pairs)
     return Comparison(
-        a=a.name,
-        b=b.name,
+        a=a,
+        b=b,
         tokens=tokens,
         tokens_by=by,
-        score=score,
-        pairs=pairs,
-        matrix=matrix,
-        variants=variants,
-        whole=whole,
-        pcs=pcs,
-        rearranged=rearranged,
-        shuffled=null,
+        views=tuple(judged),
         verdict=verdict,
+        layers=matched,
+        pcs=pcs,
+        rearranged=verdict.word == RELATED and pcs is not None and _ics(matched) > pcs + REARRANGED,
+        parts=parts,
+        findings=() if parts is None else tuple(what_happened(parts)),
+        notes=tuple(dict.fromkeys([*notes, *([BY_NUMBER] if by == "number" else [])])),
     )
 
 
-def _matched(matrix: np.ndarray, pairs: tuple[tuple[int, int], ...]) -> tuple[LayerIcs, ...]:
-    return _rows(pairs, np.array([matrix[pair] for pair in pairs]))
+def _ics(layers: LayerMap) -> float:
+    """Mean over matched layers and terms."""
+    return float(np.mean([layers.matrix[pair].mean() for pair in layers.pairs] or [0.0]))
 
 
-def _rows(pairs, terms: np.ndarray) -> tuple[LayerIcs, ...]:
-    return tuple(
-        LayerIcs(i, j, (float(t[0]), float(t[1]), float(t[2])))
-        for (i, j), t in zip(pairs, terms, strict=True)
-    )
+def _notes(side: Side) -> list[str]:
+    return list(getattr(side.model, "notes", ()))
 
 
-def _shuffles(count: int) -> np.ndarray:
-    """The same SHUFFLES orders of ``count`` tokens every time."""
-    rng = np.random.default_rng(1)
-    return np.array([rng.permutation(count) for _ in range(SHUFFLES)])
+class _Told:
+    """Progress over the layers of both models, as one count: so that the time left is known."""
 
+    def __init__(self, stage: Stage | None, total: int):
+        self._stage, self._total, self._done = stage, total, 0
 
-def _of(stage: Stage | None, what: str) -> Progress:
-    return lambda done, total: _tell(stage, what, done, total)
+    def part(self, what: str) -> Progress:
+        """Progress of one of the parts, which are heard one after the other; what comes after all
+        layers counts as they do."""
+        before = self._done
 
+        def heard(done: int, total: int) -> None:
+            self._done = before + done
+            if self._stage is not None:
+                self._stage(what, self._done, max(self._total, before + total))
 
-def _part(heard: Progress, n: int, count: int) -> Progress:
-    """Progress of the n-th of ``count`` equal parts, as that of the whole."""
-    return lambda done, total: heard(n * total + done, count * total)
-
-
-def _tell(stage: Stage | None, what: str, done: int, total: int) -> None:
-    if stage is not None:
-        stage(what, done, total)
+        return heard

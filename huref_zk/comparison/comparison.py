@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from huref_zk.comparison.null import Null, Verdict
+from huref_zk.comparison.opened import OpenModel, opened
+from huref_zk.comparison.parts.finding import Finding
+from huref_zk.comparison.parts.partners import Parts
 from huref_zk.comparison.saved import Saved
-from huref_zk.models.families import Family, family_for
-from huref_zk.models.layers import dimensions
+from huref_zk.comparison.verdict import Judged, Verdict
+from huref_zk.comparison.views import LayerMap
 from huref_zk.models.model import Model
-from huref_zk.models.reading import Dimensions
 
 TERM_NAMES = ("qk", "vo", "ffn")
 
@@ -27,101 +30,85 @@ class Side:
     saved: Saved | None
     map_file: Path | None = None
 
-    def sizes(self) -> tuple[Family, Dimensions]:
-        """Family and sizes of the model. Raises InputError where it cannot be read."""
+    @cached_property
+    def opened(self) -> OpenModel:
+        """The model with its family and sizes. Raises InputError where it cannot be read."""
         assert self.model is not None
-        family = family_for(self.model, self.map_file)
-        return family, dimensions(self.model, family)
-
-
-@dataclass(frozen=True)
-class Sketched:
-    """A model sketched over the tokens of a saved fingerprint of this basis. maps, shuffled: as
-    layers.layer_sketches; found: how many of the tokens the model has, "text" or "number" by."""
-
-    basis: str
-    maps: np.ndarray
-    shuffled: np.ndarray
-    found: int
-    by: str
-
-
-@dataclass(frozen=True)
-class LayerIcs:
-    """ICS of one matched pair of layers (numbers in a and b), in the order of TERM_NAMES."""
-
-    a: int
-    b: int
-    terms: tuple[float, float, float]
-
-    @property
-    def mean(self) -> float:
-        return sum(self.terms) / 3
+        return opened(self.model, self.map_file)
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """score: see layers.matched_score; matrix: float64 (n, m, 3), sketched ICS of every two layers;
-    variants: ICS of the last two matched layers, "matched" as in the matrix, and of models exact by
-    variant; whole: of models, exact ICS of the cores of all layers, which the published fingerprint
-    shows, by term; pcs: None when it has no meaning; shuffled: the null of shuffled tokens, None
-    without a model to shuffle; tokens: how many, and whether they were found by "text" or "number".
-    """
+    """views: every view that could be had, judged; verdict: of them together; layers: how layers
+    match; pcs: None when it has no meaning; parts, findings: what became of neurons and heads, None
+    and nothing without both models' weights; tokens: how many they have in common, found by "text"
+    or "number"; notes: what a user should know."""
 
     a: str
     b: str
     tokens: int
     tokens_by: str
-    score: float
-    pairs: tuple[tuple[int, int], ...]
-    matrix: np.ndarray
-    variants: dict[str, tuple[LayerIcs, ...]]
-    whole: tuple[float, float, float] | None
+    views: tuple[Judged, ...]
+    verdict: Verdict
+    layers: LayerMap
     pcs: float | None
     rearranged: bool
-    shuffled: Null | None
-    verdict: Verdict
+    parts: Parts | None
+    findings: tuple[Finding, ...]
+    notes: tuple[str, ...]
 
-    def overall(self, variant: str) -> float | None:
-        """Mean ICS of a variant, None where it was not computed or nothing matched."""
-        rows = self.variants.get(variant, ())
-        return sum(row.mean for row in rows) / len(rows) if rows else None
+    @property
+    def score(self) -> float:
+        """The verdict's, in [-1, 1]: 1 for a copy."""
+        return self.verdict.score
+
+    def view(self, name: str) -> Judged | None:
+        """One of the views; None where it could not be had."""
+        return next((j for j in self.views if j.view.name == name), None)
 
     def mirrored(self) -> Comparison:
-        """The same comparison with a and b in the other places."""
-        return replace(
-            self,
-            a=self.b,
-            b=self.a,
-            pairs=tuple((j, i) for i, j in self.pairs),
-            matrix=self.matrix.swapaxes(0, 1),
-            variants={
-                name: tuple(LayerIcs(r.b, r.a, r.terms) for r in rows)
-                for name, rows in self.variants.items()
-            },
-        )
+        """The same with a and b in the other places, of a comparison without parts."""
+        assert self.parts is None
+        matrix = self.layers.matrix.swapaxes(0, 1)
+        pairs = tuple((j, i) for i, j in self.layers.pairs)
+        return replace(self, a=self.b, b=self.a, layers=LayerMap(matrix, pairs))
 
-    def describe(self) -> dict:
-        """Everything but the matrix, for JSON."""
+    def describe(self) -> dict[str, Any]:
+        """Everything, for JSON."""
         return {
             "a": self.a,
             "b": self.b,
             "tokens": {"count": self.tokens, "by": self.tokens_by},
             "score": self.score,
-            "matched_layers": [list(pair) for pair in self.pairs],
-            "ics": {
-                name: {
-                    "overall": self.overall(name),
-                    "layers": [
-                        {"a": r.a, "b": r.b, **dict(zip(TERM_NAMES, r.terms, strict=True))}
-                        for r in rows
-                    ],
-                }
-                for name, rows in self.variants.items()
+            "verdict": asdict(self.verdict),
+            "views": {j.view.name: _view(j) for j in self.views},
+            "layers": {
+                "a": self.layers.matrix.shape[0],
+                "b": self.layers.matrix.shape[1],
+                "matched": [list(pair) for pair in self.layers.pairs],
+                "ics": {
+                    term: np.round(self.layers.matrix[..., t], 4).tolist()
+                    for t, term in enumerate(TERM_NAMES)
+                },
             },
-            "whole": None if self.whole is None else dict(zip(TERM_NAMES, self.whole, strict=True)),
             "pcs": self.pcs,
             "rearranged": self.rearranged,
-            "shuffled": None if self.shuffled is None else asdict(self.shuffled),
-            "verdict": asdict(self.verdict),
+            "parts": None if self.parts is None else self.parts.describe(),
+            "findings": [asdict(finding) for finding in self.findings],
+            "warnings": list(self.notes),
         }
+
+
+def _view(j: Judged) -> dict[str, Any]:
+    shuffled = None if j.shuffled is None else asdict(j.shuffled)
+    return {
+        "score": j.view.score,
+        "statistic": j.view.statistic,
+        "p": j.p,
+        "p_pairs": j.p_pairs,
+        "p_shuffled": j.p_shuffled,
+        "threshold": j.threshold,
+        "related": j.related,
+        "shuffled": shuffled,
+        "frames": dict(j.view.frames),
+    }

@@ -185,9 +185,9 @@ def null_plot(
             f'<text x="{x(value):.1f}" y="{_HEIGHT - 6}" class="cell">{value:.4g}</text>'
             f'<line x1="{x(value):.1f}" x2="{x(value):.1f}" y1="{base}" y2="{base + 4}"/>'
         )
-    parts.append(_mark(x(score), base, 14, f"score {score:.4f}", "score"))
+    parts.append(_mark(x(score), base, 14, f"here {score:.3g}", "score"))
     if threshold is not None:
-        parts.append(_mark(x(threshold), base, 32, f"related from {threshold:.4f}", "threshold"))
+        parts.append(_mark(x(threshold), base, 32, f"related from {threshold:.3g}", "threshold"))
     return "".join([*parts, "</svg>"])
 
 

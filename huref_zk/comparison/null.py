@@ -2,8 +2,8 @@
 
 Two nulls, because each sees what the other cannot: shuffling the tokens of one of the two models at
 hand keeps these very weights and breaks only what kinship would need; the bundled table of
-unrelated pairs (data/unrelated.json, made by `huref-zk experiment pairs`) also has what strangers
-share by nature, such as a tokenizer and training text.
+unrelated pairs (data/unrelated.json, made by `python -m research.experiments pairs`) also has what
+strangers share by nature, such as a tokenizer and training text.
 """
 
 from __future__ import annotations
@@ -19,16 +19,19 @@ import numpy as np
 from huref_zk.errors import EnvironmentLacks
 from huref_zk.paths import DATA
 
-RELATED_RATE = 1e-6
-"""False-positive rate of the verdict "related" by the fitted null."""
-UNRELATED_RATE = 1e-2
-"""A score as high as an unrelated pair's one time in a hundred or more often is "unrelated"."""
+STANDARD = ("no tokens",)
+"""Views whose statistic is in units of its own null's sd."""
+LEAST_SD = {"parts": 5e-3}
+"""By view, how narrow the law of unrelated pairs may be: how alike strangers' parts are depends on
+how many tokens there are, and on the models' sizes."""
+NARROWEST = 1e-4
+"""No fit is narrower: a few measurements may happen to agree."""
 
 
 @dataclass(frozen=True)
 class Null:
-    """A fitted null of the score, from ``count`` measurements of this mean and sd: Student's t for
-    a new draw from a normal whose variance they estimate."""
+    """A fitted null of a view's statistic, from ``count`` measurements of this mean and sd:
+    Student's t for a new draw from a normal whose variance they estimate."""
 
     mean: float
     sd: float
@@ -39,12 +42,12 @@ class Null:
         width = self.sd * math.sqrt(1 + 1 / self.count)
         return _stats().t(self.count - 1, self.mean, width)
 
-    def p_value(self, score: float) -> float:
-        """P(null >= score)."""
-        return float(self.law().sf(score))
+    def p_value(self, statistic: float) -> float:
+        """P(null >= statistic)."""
+        return float(self.law().sf(statistic))
 
     def threshold(self, rate: float) -> float:
-        """The score whose p-value is ``rate``."""
+        """The statistic whose p-value is ``rate``."""
         return float(self.law().isf(rate))
 
 
@@ -52,8 +55,8 @@ class Null:
 class ExtremeNull(Null):
     """The same fitted by Gumbel's law, that of maxima, by its moments.
 
-    A score is the best of many matchings, and the scores of strangers are skewed to the right: a
-    normal curve would promise rarer high scores than there are.
+    Such a statistic is the best of many (matchings, frames, partners), and those of strangers are
+    skewed to the right: a normal curve would promise rarer high ones than there are.
     """
 
     def law(self):
@@ -65,58 +68,34 @@ def _stats():
     try:
         from scipy import stats
     except ImportError as e:
-        raise EnvironmentLacks("p-values need scipy; pip install 'huref-zk[prove]'") from e
+        raise EnvironmentLacks("p-values need scipy; install the extra 'prove'") from e
     return stats
 
 
-def fit(scores: Sequence[float] | np.ndarray) -> Null:
-    """The null of measured scores, at least two."""
-    values = np.asarray(scores, dtype=np.float64)
-    return Null(float(values.mean()), float(values.std(ddof=1)), len(values))
+def fit(values: Sequence[float] | np.ndarray, least: float = NARROWEST) -> Null:
+    """The null of at least two measurements, its sd ``least`` or more."""
+    found = np.asarray(values, dtype=np.float64)
+    return Null(float(found.mean()), max(float(found.std(ddof=1)), least), len(found))
 
 
-def fit_extreme(scores: Sequence[float] | np.ndarray) -> ExtremeNull:
-    """As fit, for the scores of unrelated pairs."""
-    return ExtremeNull(**vars(fit(scores)))
+def fit_extreme(values: Sequence[float] | np.ndarray, least: float = NARROWEST) -> ExtremeNull:
+    """As fit, for the best of many."""
+    return ExtremeNull(**vars(fit(values, least)))
 
 
 @functools.cache
-def unrelated_pairs() -> ExtremeNull:
-    """The null of the bundled table of unrelated pairs."""
-    return fit_extreme([pair["score"] for pair in unrelated_table()])
+def unrelated_pairs(view: str) -> Null | None:
+    """The null of a view by the bundled table; None where it does not have the view. Statistics
+    that are in units of their own chance are symmetric, others the best of many."""
+    values = [p["statistics"][view] for p in unrelated_table() if view in p["statistics"]]
+    if len(values) < 2:
+        return None
+    if view in STANDARD:
+        return fit(values)
+    return fit_extreme(values, LEAST_SD.get(view, NARROWEST))
 
 
 @functools.cache
 def unrelated_table() -> tuple[dict, ...]:
-    """The bundled table: objects with a, b (what the models are), score."""
+    """The bundled table: objects with a, b (what the models are), statistics (by view)."""
     return tuple(json.loads((DATA / "unrelated.json").read_text())["pairs"])
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """word: "related", "unrelated" or "cannot tell"; p_pairs, p_shuffled: p-values under the two
-    nulls (p_shuffled None where no model was at hand to shuffle); threshold: the score from which
-    pairs are called related; rate: that verdict's false-positive rate by the fitted null."""
-
-    word: str
-    p_pairs: float
-    p_shuffled: float | None
-    threshold: float
-    rate: float
-
-
-def judge(score: float, shuffled: Null | None) -> Verdict:
-    """The verdict on a matched score (layers.matched_score) and its null of shuffled tokens."""
-    table = unrelated_pairs()
-    p_pairs = table.p_value(score)
-    p_shuffled = None if shuffled is None else shuffled.p_value(score)
-    # A few dozen shuffles fix mean and sd, not a tail of 1e-6 by themselves: t has heavy tails, so
-    # they are asked for less. The table carries the rate.
-    surprising = p_shuffled is None or p_shuffled <= 1e-4
-    if p_pairs <= RELATED_RATE and surprising:
-        word = "related"
-    elif p_pairs >= UNRELATED_RATE:
-        word = "unrelated"
-    else:
-        word = "cannot tell"
-    return Verdict(word, p_pairs, p_shuffled, table.threshold(RELATED_RATE), RELATED_RATE)

@@ -1,6 +1,6 @@
 """The registry: a SQLite file of saved fingerprints, and the search for a model's next of kin.
 
-An entry holds a name, the fingerprint (the bytes of a `.hzf` file, similarity/saved.py), when it
+An entry holds a name, the fingerprint (the bytes of a `.hzf` file, saved.py), when it
 was added (UTC), a note, and the root of a commitment if one was given. Never weights.
 
 The file may come from anybody: what its rows hold is parsed as strictly as a file.
@@ -19,12 +19,13 @@ from pathlib import Path
 from huref_zk.commitment.file import Commitment
 from huref_zk.comparison.compare import (
     Stage,
+    Surveyed,
     compare,
-    compare_sketched,
+    compare_surveyed,
     same_tokens,
-    sketch_over,
+    survey_over,
 )
-from huref_zk.comparison.comparison import Comparison, Side, Sketched
+from huref_zk.comparison.comparison import Comparison, Side
 from huref_zk.comparison.registry_file import opened
 from huref_zk.comparison.saved import (
     Saved,
@@ -56,14 +57,14 @@ class Entry:
         return self.saved.name
 
     def describe(self) -> dict:
-        """Everything but the sketches, for JSON."""
+        """Everything but the survey, for JSON."""
         return {
             "name": self.name,
             "added": self.added,
             "note": self.note,
             "root": self.root,
             "model": self.saved.facts,
-            "layers": len(self.saved.maps),
+            "layers": self.saved.layers,
             "tokens": {"count": len(self.saved.tokens.ids), "digest": self.saved.token_digest},
         }
 
@@ -154,16 +155,16 @@ def remove(path: Path, name: str) -> None:
 def search(path: Path, side: Side, stage: Stage | None = None) -> Found:
     """All entries ranked by their score with ``side``; see Found. ``stage`` hears progress.
 
-    A model is sketched once for all entries over the same tokens. InputError for a model that
+    A model is surveyed once for all entries over the same tokens. InputError for a model that
     cannot be read and a file that is no registry.
     """
     if side.model is not None:
-        side.sizes()  # an unknown architecture is an error, not a reason to skip
-    # Those over the same tokens one after the other, so that one sketch at a time is kept.
+        _ = side.opened  # an unknown architecture is an error, not a reason to skip
+    # Those over the same tokens one after the other, so that one survey at a time is kept.
     names = _names(path, "basis, name")
     hits: list[Hit] = []
     skipped: list[str] = []
-    basis, sketched = "", None
+    basis, surveyed = "", None
     for done, name in enumerate(names):
         _tell(stage, done, len(names))
         found = _read(path, name)
@@ -175,13 +176,13 @@ def search(path: Path, side: Side, stage: Stage | None = None) -> Found:
             fits = same_tokens(side.saved, saved)
         else:
             if saved.basis != basis:
-                basis, sketched = saved.basis, _sketch(side, saved, stage)
-            fits = sketched is not None
+                basis, surveyed = saved.basis, _survey(side, saved, stage)
+            fits = surveyed is not None
         if not fits:
             skipped.append(name)
             continue
-        if sketched is not None:
-            comparison = compare_sketched(side, sketched, saved)
+        if surveyed is not None:
+            comparison = compare_surveyed(side, surveyed, saved)
         else:
             comparison = compare(side, Side(name, None, saved))
         hits.append(Hit(found.describe(), comparison))
@@ -191,15 +192,15 @@ def search(path: Path, side: Side, stage: Stage | None = None) -> Found:
     return Found(tuple(hits), len(hits), tuple(sorted(skipped)), min(1.0, rate * len(hits)))
 
 
-def _sketch(side: Side, saved: Saved, stage: Stage | None) -> Sketched | None:
+def _survey(side: Side, saved: Saved, stage: Stage | None) -> Surveyed | None:
     """None when the model has too few of the fingerprint's tokens to be compared."""
     assert side.model is not None
-    vocab = side.sizes()[1].vocab
+    vocab = side.opened.dims.vocab
     try:
         ids_in(side.model, vocab, saved.tokens)
     except InputError:
         return None
-    return sketch_over(side, saved, stage)
+    return survey_over(side, saved, stage)
 
 
 def _names(path: Path, order: str) -> list[str]:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from huref_zk.errors import InputError
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 APPLICATION_ID = 0x48524647
 """SQLite's mark of whose file this is: "HRFG"."""
 WAIT_S = 30.0

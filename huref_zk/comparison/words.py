@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from huref_zk.comparison.comparison import Comparison
+from huref_zk.comparison.verdict import Judged
+from huref_zk.comparison.views import LAYERS, NO_TOKENS, PARTS, WHOLE
 
 VERDICTS = {
     "related": "statistically consistent with common descent",
     "unrelated": "statistically consistent with independent training",
     "cannot tell": "cannot tell",
 }
-VARIANT_WORDS = {
-    "canonical": "canonical form, all tokens",
-    "official": "the authors' terms, all tokens",
-    "matched": "sketch that layers are matched by",
+VIEW_WORDS = {
+    WHOLE: "whole models, all layers in one",
+    LAYERS: "layer by layer",
+    NO_TOKENS: "without embeddings",
+    PARTS: "neuron by neuron",
 }
 REARRANGED_NOTE = (
     "rearranged: the invariants agree better than the raw parameters do, which training does not "
@@ -27,46 +30,39 @@ def comparison_in_words(c: Comparison) -> list[str]:
     v = c.verdict
     lines = [
         f"{quoted(c.a)} and {quoted(c.b)}: {VERDICTS[v.word]}",
-        f"score {c.score:.4f}; called related from {v.threshold:.4f} on, where the rate of false "
-        f"positives is {v.rate:.0e} by the fitted null",
-        f"p-values: {p_words(v.p_pairs)} among unrelated pairs, "
-        + (
-            "none by shuffled tokens (that takes a model)"
-            if v.p_shuffled is None
-            else f"{p_words(v.p_shuffled)} among shuffled tokens"
-        ),
+        f"score {c.score:.4f} ({VIEW_WORDS[v.view]}; 1 for a copy, about 0 for strangers)",
+        f"p-value {p_words(v.p)}, the best of {len(c.views)} views, corrected for their number; "
+        f"called related from {v.rate:.0e} on",
+        *(f"  {view_in_words(judged)}" for judged in c.views),
         f"tokens: {c.tokens} in common, matched by {c.tokens_by}",
-        f"matched layers: {matched_words(c.pairs)} (of {c.matrix.shape[0]} and "
-        f"{c.matrix.shape[1]})",
+        f"matched layers: {matched_words(c.layers.pairs)} (of {c.layers.matrix.shape[0]} and "
+        f"{c.layers.matrix.shape[1]})",
+        *(f"{finding.words} (confidence {finding.confidence:.2f})" for finding in c.findings),
+        f"PCS of the raw parameters: {pcs_words(c)}",
     ]
-    for name, rows in c.variants.items():
-        overall = c.overall(name)
-        lines.append(
-            f"ICS, {VARIANT_WORDS.get(name, name)}: "
-            + ("none" if overall is None else f"{overall:.4f}")
-        )
-        for row in rows:
-            qk, vo, ffn = row.terms
-            lines.append(f"  layers {row.a}→{row.b}: QK {qk:.4f}, VO {vo:.4f}, FFN {ffn:.4f}")
-    if c.whole is not None:
-        qk, vo, ffn = c.whole
-        lines.append(
-            f"ICS of the whole models, all layers in one: {sum(c.whole) / 3:.4f} "
-            f"(QK {qk:.4f}, VO {vo:.4f}, FFN {ffn:.4f})"
-        )
-    lines.append(f"PCS of the raw parameters: {pcs_words(c)}")
     if c.rearranged:
         lines.append(REARRANGED_NOTE)
-    return lines
+    return [*lines, *(f"NOTE: {quoted(note)}" for note in c.notes)]
+
+
+def view_in_words(judged: Judged) -> str:
+    """A view's score and p-values, and in which frame it was seen best."""
+    view = judged.view
+    best = max(view.frames, key=view.frames.__getitem__) if view.frames else ""
+    where = f", best in {best}" if best else ""
+    nulls = [
+        (judged.p_pairs, "among unrelated pairs"),
+        (judged.p_shuffled, "among shuffled tokens" if view.name != NO_TOKENS else "by chance"),
+    ]
+    told = ", ".join(f"{p_words(p)} {what}" for p, what in nulls if p is not None)
+    return f"{VIEW_WORDS[view.name]}: {view.score:.4f}{where}; p {told}"
 
 
 def pcs_words(c: Comparison) -> str:
     """The PCS, or why there is none."""
     if c.pcs is not None:
         return f"{c.pcs:.4f}"
-    if "canonical" not in c.variants:
-        return "none (a saved fingerprint has no parameters)"
-    return "none (the parameters differ in shape)"
+    return "none (the parameters differ in shape, or no layers match)"
 
 
 def p_words(p: float) -> str:

@@ -37,17 +37,18 @@ _BRACKETS = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?|([\[{])|([\]}])', re.DOTALL)
 @dataclass(frozen=True)
 class Format:
     """One kind of file. name: in words; suffix: of its files; kind: seven ASCII bytes; sections:
-    their names, in order; max_bytes: of a whole file."""
+    their names, in order; max_bytes: of a whole file; version: the one that is read and written."""
 
     name: str
     suffix: str
     kind: bytes
     sections: tuple[str, ...]
     max_bytes: int
+    version: int = VERSION
 
     @property
     def magic(self) -> bytes:
-        return self.kind + bytes([VERSION])
+        return self.kind + bytes([self.version])
 
     def starts(self, data: bytes) -> bool:
         """Whether ``data`` begins as a file of this kind, of any version, does."""
@@ -134,9 +135,9 @@ def unpack(fmt: Format, data: bytes) -> tuple[dict[str, Any], tuple[bytes, ...]]
         raise InputError(f"not a {fmt.name} ({fmt.suffix}): it starts with other bytes")
     if len(data) < _START:
         raise InputError("the file ends inside its header's length")
-    if data[7] != VERSION:
+    if data[7] != fmt.version:
         raise InputError(
-            f"this {fmt.name} is of version {data[7]}; this program reads version {VERSION}"
+            f"this {fmt.name} is of version {data[7]}; this program reads version {fmt.version}"
         )
     length = int.from_bytes(data[8:12], "big")
     if length > MAX_HEADER:

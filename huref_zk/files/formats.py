@@ -26,7 +26,12 @@ AUDIT = Format(
     1 << 30,
 )
 FINGERPRINT = Format(
-    "saved fingerprint", ".hzf", b"HUREFZF", ("maps", "ids", "texts", "v"), 1 << 28
+    "saved fingerprint",
+    ".hzf",
+    b"HUREFZF",
+    ("maps", "sizes", "gram", "parameters", "shapes", "ids", "texts", "v"),
+    1 << 29,
+    version=3,
 )
 FORMATS = (COMMITMENT, WITNESS, BUNDLE, SIMILARITY, OPENING, AUDIT, FINGERPRINT)
 

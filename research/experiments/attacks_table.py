@@ -16,18 +16,20 @@ import numpy as np
 from huref_zk.attacks import ATTACKS, Checkpoint, attack, read_checkpoint, write_checkpoint
 from huref_zk.attacks.checkpoint import EMBEDDING, HEAD
 from huref_zk.circuit.shape import shape_for
-from huref_zk.comparison.tokens import ids_in, own_tokens
-from huref_zk.comparison.variants import exact_ics
+from huref_zk.comparison.tokens import TokenList, ids_in, token_list
 from huref_zk.files.writing import write_atomically
 from huref_zk.invariants.quantise import quantise
 from huref_zk.invariants.recipes import Cores, compute_cores
 from huref_zk.invariants.sketch import PUBLIC_SEED, exact_ics_of, ics, sketch
+from huref_zk.invariants.tokens import choose_tokens
 from huref_zk.models.families import family_for
 from huref_zk.models.layers import dimensions
+from huref_zk.models.model import Model
 from huref_zk.proofs.prepare import fingerprint_vector
 from huref_zk.render import load_generator, metrics, render
 from research.experiments import Progress
 from research.experiments.models import smollm2
+from research.rivals.variants import exact_ics
 
 MODELS = ("demo-base", "SmolLM2-135M")
 SEED = 1
@@ -124,6 +126,10 @@ def run(out: Path, progress: Progress) -> dict:
     return {"rows": rows}
 
 
+def _tokens(model: Model, vocab: int) -> TokenList:
+    return token_list(model, choose_tokens(model, vocab)[0])
+
+
 class Bench:
     """An original, and how an attacked one is held against it."""
 
@@ -131,7 +137,7 @@ class Bench:
         self.original = read_checkpoint(_reference(model, out))
         self.generator = load_generator(None)
         vocab = self.original.sizes.vocab
-        self.tokens = own_tokens(self.original.model(), vocab, choice="common")
+        self.tokens = _tokens(self.original.model(), vocab)
         self.text = np.random.default_rng(0).integers(len(self.tokens.ids), size=TEXT)
         self.view = self.seen(self.original, self.tokens.ids)
         self.logits = self.run_on_text(self.original, self.tokens.ids)
@@ -147,7 +153,7 @@ class Bench:
         matched = ids_in(model, vocab, self.tokens)
         ids = matched
         if job.default_tokens:
-            ids = own_tokens(model, vocab, choice="common").ids
+            ids = _tokens(model, vocab).ids
         view = self.seen(attacked, ids)
         logits_off = np.abs(self.run_on_text(attacked, matched) - self.logits).max()
         a, b = self.view.vector, view.vector

@@ -34,6 +34,7 @@ from huref_zk.proofs.similarity import file as hzs
 from huref_zk.srs.name import SrsName
 from tests.support import ptau_files
 from tests.support.chain import write_model
+from tests.support.saved_fingerprints import random_survey
 
 HEX = "0123456789abcdef" * 4
 D, K, LAYER = 16, 64, 2
@@ -185,14 +186,14 @@ def audit(folder: Path) -> bytes:
 
 
 def fingerprints(folder: Path) -> list[bytes]:
-    maps = np.arange(24, dtype=np.float32).reshape(2, 3, 2, 2)
+    surveyed = random_survey(layers=1, groups=(4,))
     ids = np.array([5, 6, 7, 900], dtype=np.int64)
     facts = {"architecture": "llama", "hidden_size": 16}
     v = tuple(range(-256, 256))
     with_all = hzf.Saved(
-        "one", facts, bytes(32), TokenList(ids, ("a", "b\u00e9", "c", "")), maps, v
+        "one", facts, bytes(32), TokenList(ids, (4,), ("a", "b\u00e9", "c", "")), surveyed, v
     )
-    with_less = hzf.Saved("two", facts, bytes(32), TokenList(ids, None), maps, None)
+    with_less = hzf.Saved("two", facts, bytes(32), TokenList(ids, (4,), None), surveyed, None)
     return [hzf.serialise_fingerprint(saved) for saved in (with_all, with_less)]
 
 

@@ -27,6 +27,7 @@ from huref_zk.proofs.picture import file as hzp
 from huref_zk.proofs.similarity import file as hzs
 from huref_zk.proofs.similarity.shape import TOP
 from huref_zk.srs.file import Srs
+from tests.support.saved_fingerprints import random_survey
 from tests.support.small_owner import AUDITED, small_owner, small_srs, write_owner
 
 ESCAPE = "\x1b]0;title\x07\nVALID\u202e"
@@ -44,11 +45,11 @@ def small(srs) -> Owner:
 
 
 def fingerprint(name: str = "a model", **facts: str) -> bytes:
-    maps = np.arange(96, dtype=np.float32).reshape(8, 3, 2, 2)
     ids = np.array([5, 6, 7, 900], dtype=np.int64)
-    tokens = TokenList(ids, ("a", "bé", "c", ""))
+    tokens = TokenList(ids, (4,), ("a", "bé", "c", ""))
+    surveyed = random_survey(layers=2, groups=(4,))
     saved = hzf.Saved(
-        name, {"hidden_size": 16, **facts}, bytes(32), tokens, maps, tuple(range(512))
+        name, {"hidden_size": 16, **facts}, bytes(32), tokens, surveyed, tuple(range(512))
     )
     return hzf.serialise_fingerprint(saved)
 
@@ -162,10 +163,11 @@ def test_a_saved_fingerprint(inspect):
     data, lines = shown(inspect, fingerprint(architecture="llama"))
     saved = hzf.parse_fingerprint(fingerprint(architecture="llama"))
     assert data["kind"] == "saved fingerprint"
-    assert (data["name"], data["layers"], data["p"]) == ("a model", 8, 2)
+    assert (data["name"], data["layers"]) == ("a model", 2)
+    assert data["frames"] == ["common", "after block", "output"]
     assert data["tokens"] == {"count": 4, "digest": saved.token_digest, "texts": True}
     assert data["basis"] == saved.basis and data["v"] == list(range(512))
-    for word in ("a model", "llama", "8 layers", saved.token_digest, saved.basis, "512 integers"):
+    for word in ("a model", "llama", "2 layers", saved.token_digest, saved.basis, "512 integers"):
         assert word in lines
 
 

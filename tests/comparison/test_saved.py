@@ -27,11 +27,13 @@ from huref_zk.files.container import canonical_json, pack, unpack
 from huref_zk.files.formats import BUNDLE, FINGERPRINT
 from tests.support.saved_fingerprints import LAYERS, TOKENS, P, random_fingerprint
 
-MAPS_BYTES = 4 * LAYERS * 3 * P * P
+FRAMES = 3
+MAPS_BYTES = 2 * LAYERS * 3 * FRAMES * P * P
+MAPS, SIZES, GRAM, PARAMETERS, SHAPES, IDS, TEXT, V = range(8)
 
 
-def taken_apart(saved: Saved) -> tuple[dict, bytes, bytes, bytes, bytes]:
-    """Header and the sections maps, ids, texts, v of a serialised fingerprint."""
+def taken_apart(saved: Saved) -> tuple:
+    """Header and the sections of a serialised fingerprint."""
     header, sections = unpack(FINGERPRINT, serialise_fingerprint(saved))
     return header, *sections
 
@@ -45,14 +47,23 @@ def same(x: Saved, y: Saved) -> bool:
     return (
         (x.name, x.facts, x.seed, x.v, x.tokens.texts)
         == (y.name, y.facts, y.seed, y.v, y.tokens.texts)
-        and np.array_equal(x.maps, y.maps)
+        and x.tokens.sizes == y.tokens.sizes
+        and x.survey.frames == y.survey.frames
+        and np.abs(x.survey.maps - y.survey.maps).max()
+        < 1e-3 * np.abs(y.survey.maps).max()  # half precision
+        and np.array_equal(x.survey.gram.halves, y.survey.gram.halves)
         and np.array_equal(x.tokens.ids, y.tokens.ids)
+        and [p.shapes for p in x.survey.parameters] == [p.shapes for p in y.survey.parameters]
+        and all(
+            np.array_equal(p.sketches, q.sketches)
+            for p, q in zip(x.survey.parameters, y.survey.parameters, strict=True)
+        )
     )
 
 
 @pytest.mark.parametrize(
     "changes",
-    [{}, {"v": None}, {"tokens": TokenList(np.arange(TOKENS)[::-1].copy(), None)}],
+    [{}, {"v": None}, {"tokens": TokenList(np.arange(TOKENS)[::-1].copy(), (TOKENS,), None)}],
     ids=["all", "no v", "no texts"],
 )
 def test_what_is_written_is_read_back(changes, tmp_path):
@@ -67,7 +78,7 @@ def test_what_is_written_is_read_back(changes, tmp_path):
 
 def test_texts_of_any_kind_survive(saved):
     texts = ("\ud800", "\x00", '"', "\u202e", *(f"é{i}" for i in range(TOKENS - 4)))
-    odd = random_fingerprint(tokens=TokenList(np.arange(TOKENS), texts))
+    odd = random_fingerprint(tokens=TokenList(np.arange(TOKENS), (TOKENS,), texts))
     assert parse_fingerprint(serialise_fingerprint(odd)).tokens.texts == texts
 
 
@@ -93,24 +104,33 @@ def with_bytes(new: bytes, at: int = 0):
 
 
 NAN, INF = (np.array(x, dtype="<f4").tobytes() for x in (np.nan, np.inf))
+HALF_NAN = np.array(np.nan, dtype="<f2").tobytes()
 TEXTS = [f"t{i}" for i in range(TOKENS)]
 MALFORMED = {
-    "other magic": (lambda h, *s: pack(BUNDLE, h, s), "other bytes"),
+    "other magic": (lambda h, *s: pack(BUNDLE, h, s[:4]), "other bytes"),
     "other version": (
-        lambda h, *s: pack(FINGERPRINT, h, s).replace(b"\x02", b"\x03", 1),
-        "of version 3; this program reads version 2",
+        lambda h, *s: pack(FINGERPRINT, h, s).replace(b"\x03", b"\x02", 1),
+        "of version 2; this program reads version 3",
     ),
     "a field lacks": (changed_header(seed=None), "lacks the field 'seed'"),
     "a field too many": (changed_header(more=1), "unknown field 'more'"),
     "no layers": (changed_header(layers=0), "layers must be"),
-    "too many layers": (changed_header(layers=4097), "layers must be"),
+    "too many layers": (changed_header(layers=1025), "layers must be"),
     "layers as text": (changed_header(layers="3"), "layers must be"),
-    "p too large": (changed_header(p=65), "p must be"),
+    "another p": (changed_header(p=65), "p must be"),
     "negative p": (changed_header(p=-16), "p must be"),
-    "no tokens": (changed_header(tokens=0), "tokens must be"),
-    "too many tokens": (changed_header(tokens=(1 << 16) + 2), "tokens must be"),
-    "odd tokens": (changed_header(tokens=TOKENS - 1), "odd in number"),
-    "texts too long": (changed_section(2, lambda d: d + b" " * (16 << 20)), "texts have more than"),
+    "no hidden size": (changed_header(hidden=0), "hidden must be"),
+    "no tokens": (changed_header(tokens=""), "tokens are not 1 or 9 even numbers"),
+    "tokens as number": (changed_header(tokens=TOKENS), "tokens are not 1 or 9 even"),
+    "too many tokens": (changed_header(tokens=str((1 << 16) + 2)), "tokens are not"),
+    "odd tokens": (changed_header(tokens=str(TOKENS - 1)), "tokens are not"),
+    "two groups": (changed_header(tokens="32,32"), "tokens are not"),
+    "a zero before": (changed_header(tokens="064"), "tokens are not"),
+    "other digits": (changed_header(tokens="\u0666\u0664"), "tokens are not"),
+    "texts too long": (
+        changed_section(TEXT, lambda d: d + b" " * (16 << 20)),
+        "texts have more than",
+    ),
     "empty name": (changed_header(name=""), "name must be"),
     "long name": (changed_header(name="x" * 201), "name must be"),
     "name of two lines": (changed_header(name="a\nb"), "name must be"),
@@ -123,27 +143,31 @@ MALFORMED = {
     "nested fact": (changed_header(model={"a": [1]}), "integers or printable texts"),
     "long fact": (changed_header(model={"a": "x" * 201}), "integers or printable texts"),
     "v of another length": (
-        changed_section(3, lambda d: d[:-8]),
+        changed_section(V, lambda d: d[:-8]),
         "section v has 4088 bytes, not 0",
     ),
-    "maps of another length": (changed_section(0, lambda d: d[:-4]), "section maps has"),
-    "fewer ids": (changed_section(1, lambda d: d[:-8]), "section ids has"),
+    "maps of another length": (changed_section(MAPS, lambda d: d[:-4]), "section maps has"),
+    "fewer ids": (changed_section(IDS, lambda d: d[:-8]), "section ids has"),
     "cut off": (lambda h, *s: pack(FINGERPRINT, h, s)[:-1], "too short"),
     "longer": (lambda h, *s: pack(FINGERPRINT, h, s) + b"\0", "too long"),
-    "NaN": (changed_section(0, with_bytes(NAN, 40)), "NaN or infinite"),
-    "infinite": (changed_section(0, with_bytes(INF, MAPS_BYTES - 4)), "NaN or infinite"),
-    "a token twice": (changed_section(1, lambda d: d[:-8] + d[:8]), "not distinct"),
-    "a negative token": (changed_section(1, with_bytes(b"\xff" * 8, 8)), "not distinct"),
-    "texts no JSON": (changed_section(2, lambda d: b"[" + d), "no JSON list"),
-    "a text lacks": (changed_section(2, lambda d: canonical_json(TEXTS[1:])), "no JSON list"),
+    "NaN": (changed_section(MAPS, with_bytes(HALF_NAN, 40)), "maps hold NaN or infinite"),
+    "infinite": (changed_section(SIZES, with_bytes(INF, 8)), "sizes hold NaN or infinite"),
+    "a last one": (changed_section(MAPS, with_bytes(HALF_NAN, MAPS_BYTES - 2)), "NaN or infinite"),
+    "NaN in gram": (changed_section(GRAM, with_bytes(NAN, 4)), "gram hold NaN"),
+    "NaN in parameters": (changed_section(PARAMETERS, with_bytes(NAN, 4)), "parameters hold NaN"),
+    "fewer shapes": (changed_section(SHAPES, lambda d: d[:-8]), "section shapes has"),
+    "negative shapes": (changed_section(SHAPES, with_bytes(b"\xff" * 4)), "shapes are not"),
+    "a negative token": (changed_section(IDS, with_bytes(b"\xff" * 8, 8)), "non-negative"),
+    "texts no JSON": (changed_section(TEXT, lambda d: b"[" + d), "no JSON list"),
+    "a text lacks": (changed_section(TEXT, lambda d: canonical_json(TEXTS[1:])), "no JSON list"),
     "a text is a number": (
-        changed_section(2, lambda d: canonical_json([1, *TEXTS[1:]])),
+        changed_section(TEXT, lambda d: canonical_json([1, *TEXTS[1:]])),
         "no JSON list",
     ),
-    "texts an object": (changed_section(2, lambda d: b"{}"), "no JSON list"),
-    "texts nested deeply": (changed_section(2, lambda d: b"[" * 100_000), "no JSON list"),
+    "texts an object": (changed_section(TEXT, lambda d: b"{}"), "no JSON list"),
+    "texts nested deeply": (changed_section(TEXT, lambda d: b"[" * 100_000), "no JSON list"),
     "texts with spaces": (
-        changed_section(2, lambda d: d.replace(b",", b", ")),
+        changed_section(TEXT, lambda d: d.replace(b",", b", ")),
         "not in canonical form",
     ),
 }
@@ -182,23 +206,37 @@ def test_the_basis_is_what_sketches_depend_on(saved):
     tokens = saved.tokens
     other = [
         random_fingerprint(seed=3, facts={"hidden_size": 1}, v=None),  # none of these matters
-        random_fingerprint(maps=saved.maps[..., :8, :8].copy()),
-        random_fingerprint(tokens=TokenList(tokens.ids + 1, tokens.texts)),
-        random_fingerprint(tokens=TokenList(tokens.ids, None)),
-        random_fingerprint(tokens=TokenList(tokens.ids, tuple(reversed(tokens.texts)))),
+        random_fingerprint(tokens=TokenList(tokens.ids + 1, tokens.sizes, tokens.texts)),
+        random_fingerprint(tokens=TokenList(tokens.ids, tokens.sizes, None)),
+        random_fingerprint(tokens=TokenList(tokens.ids, (62, 2), tokens.texts)),
+        random_fingerprint(
+            tokens=TokenList(tokens.ids, tokens.sizes, tuple(reversed(tokens.texts)))
+        ),
+        random_fingerprint(**{"seed": 1}, facts=saved.facts),
     ]
-    assert other[0].basis == saved.basis
-    assert len({saved.basis, *(x.basis for x in other[1:])}) == 5
+    assert other[0].basis == other[-1].basis == saved.basis
+    assert len({x.basis for x in other}) == 5
 
 
 def test_the_file_is_the_documented_one(saved):
     doc = (Path(__file__).resolve().parents[2] / "docs" / "formats.md").read_text(encoding="utf-8")
-    header, maps, ids, texts, v = taken_apart(saved)
+    header, maps, sizes, gram, parameters, shapes, ids, texts, v = taken_apart(saved)
     table = doc.split("<!-- fields: fingerprint -->\n", 1)[1].split("\n\n", 1)[0]
     assert set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) == set(header) == set(_FIELDS)
     for name, bound in _BOUNDS.items():
         assert f"{bound:,}" in next(line for line in table.splitlines() if f"`{name}`" in line)
-    assert maps == b"".join(struct.pack("<f", x) for x in saved.maps.ravel())
+    powers = struct.unpack(f"<{LAYERS * 3 * FRAMES}f", sizes)
+    for k, m in enumerate(saved.survey.maps.reshape(-1, P, P)):
+        assert powers[k] == 2.0 ** np.ceil(np.log2(np.abs(m).max()))
+        found = maps[2 * k * P * P : 2 * (k + 1) * P * P]
+        assert found == struct.pack(f"<{P * P}e", *(m / powers[k]).ravel())
+    halves = saved.survey.gram.halves
+    assert gram == struct.pack(f"<{halves.size}f", *halves.ravel())
+    first = saved.survey.parameters[0].sketches
+    assert parameters[: 4 * first.size] == struct.pack(f"<{first.size}f", *first.ravel())
+    assert shapes == struct.pack("<i", 8) * (LAYERS * 7 * 2)
+    for name in FINGERPRINT.sections:
+        assert f"| {name} |" in doc or f"`{name}`" in doc
     assert ids == struct.pack(f"<{TOKENS}q", *saved.tokens.ids)
     assert texts == canonical_json(list(saved.tokens.texts))
     assert v == struct.pack("<512q", *saved.v)
@@ -206,12 +244,10 @@ def test_the_file_is_the_documented_one(saved):
 
 def test_a_models_fingerprint_tells_no_path(tmp_path, monkeypatch):
     made = make_fingerprint("demo-base")
-    assert (made.name, made.maps.shape, made.facts["layers_total"]) == (
-        "demo-base",
-        (4, 3, 32, 32),
-        4,
-    )
-    assert made.v is not None and len(made.tokens.ids) == len(made.tokens.texts) == 4096
+    assert (made.name, made.layers, made.facts["layers_total"]) == ("demo-base", 4, 4)
+    assert made.survey.maps.shape == (4, 3, 11, P, P)
+    assert made.v is not None and len(made.tokens.ids) == len(made.tokens.texts)
+    assert made.tokens.sizes[0] == 2048 and len(made.tokens.sizes) == 9
     assert same(parse_fingerprint(serialise_fingerprint(made)), made)
     (tmp_path / "model").mkdir()
     monkeypatch.chdir(tmp_path)

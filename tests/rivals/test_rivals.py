@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from huref_zk.comparison.variants import exact_ics
 from huref_zk.models.load import EMBEDDED
 from research.derivations import folders
 from research.rivals import awm, ghostspec, huref, independence, mdir, reef, subspace
 from research.rivals.kernels import linear_cka, unbiased_cka, unbiased_inner
 from research.rivals.subject import Subject, common_texts
 from research.rivals.table import RIVALS
+from research.rivals.variants import exact_ics
 from research.training.family import fresh_model
 
 RNG = np.random.default_rng(0)
@@ -107,7 +107,7 @@ def test_activations_do_not_move_with_the_stream(family, turned):
 
 
 def test_official_ics_is_the_programs(family):
-    """As `comparison/variants.py` has it, which is held against the authors' output."""
+    """As `research/rivals/variants.py` has it, which is held against the authors' output."""
     a, b = family[0], family[1]
     ids = np.arange(64, 4160)
     sides = [(s.model, s.family, s.dims, ids) for s in (a, b)]

@@ -8,17 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from huref_zk.comparison.variants import VARIANTS, exact_ics, ics_of, variant_maps, whole_ics
 from huref_zk.errors import InputError
-from huref_zk.invariants.recipes import compute_cores
-from huref_zk.invariants.sketch import ics_maps
 from huref_zk.models.families import family_for
 from huref_zk.models.layers import dimensions
+from research.rivals.variants import VARIANTS, exact_ics, ics_of, variant_maps
 from tests.support.random_llm import (
     HIDDEN,
-    LAYERS,
     MemoryModel,
-    core_maps,
     distance,
     form,
     llama,
@@ -98,7 +94,7 @@ def test_the_exact_ics_is_that_of_the_maps_themselves(variant, count):
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_of_wide_models_in_float32(variant, count, monkeypatch):
     """Also where the maps' mean is many times their spread, and with weights of any scale."""
-    monkeypatch.setattr("huref_zk.comparison.variants.SINGLE_FROM", HIDDEN)
+    monkeypatch.setattr("research.rivals.variants.SINGLE_FROM", HIDDEN)
     a, b, ids = *two(), np.arange(60, 60 + count)
     for model in (a, b):
         model.tensors["model.embed_tokens.weight"] += 10
@@ -145,17 +141,6 @@ def test_canonical_maps_are_the_double_centred_ones():
     found = variant_maps(model, None, side(model, ids)[2], (2, 3), ids, "canonical")
     assert distance(found, centred).max() < 1e-5
     assert distance(found, plain).max() > 1e-3  # centring does something here
-
-
-def test_the_whole_models_ics_is_that_of_their_cores():
-    ids = np.arange(60, 140)
-    a, b = llama(1), llama(2, num_hidden_layers=LAYERS + 1)
-    heard = []
-    found = whole_ics(side(a, ids), side(b, ids), lambda *told: heard.append(told))
-    cores = [compute_cores(m, tokens=80, token_ids=ids) for m in (a, b)]
-    np.testing.assert_allclose(found, ics_maps(*map(core_maps, cores)), atol=1e-9)
-    assert heard == [(n + 1, 2 * LAYERS + 1) for n in range(2 * LAYERS + 1)]
-    np.testing.assert_allclose(whole_ics(side(a, ids), side(a, ids)), 1)
 
 
 def test_a_map_of_zeros_has_no_ics():

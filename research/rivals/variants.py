@@ -21,8 +21,7 @@ import numpy as np
 
 from huref_zk.errors import InputError
 from huref_zk.invariants.canonical import embed, layer_pair
-from huref_zk.invariants.recipes import Cores, compute_cores
-from huref_zk.invariants.sketch import exact_ics_of, ics_maps
+from huref_zk.invariants.sketch import ics_maps
 from huref_zk.models.families import Family, family_for
 from huref_zk.models.layers import read_layer
 from huref_zk.models.model import Model
@@ -131,27 +130,6 @@ def exact_ics(
             if min(norms) > 0:
                 out[row, term] = _inner(S, T, grams.get("ab")) / np.sqrt(norms[0] * norms[1])
     return out
-
-
-def whole_ics(
-    a: Subject, b: Subject, progress: Progress | None = None
-) -> tuple[float, float, float]:
-    """Exact ICS of the recipe ``whole`` (invariants/recipes.py) of two models over the same tokens,
-    by term. progress hears of every layer of either model."""
-    layers = (a[2].layers, b[2].layers)
-
-    def cores(side: Subject, before: int) -> Cores:
-        model, family, _, ids = side
-        return compute_cores(
-            model,
-            family=family,
-            tokens=len(ids),
-            token_ids=ids.tolist(),
-            progress=progress and (lambda done, _: progress(before + done, sum(layers))),
-        )
-
-    qk, vo, ffn = exact_ics_of(cores(a, 0), cores(b, layers[0])).tolist()
-    return qk, vo, ffn
 
 
 def _split(E: np.ndarray, dtype: type) -> np.ndarray:
