@@ -1,6 +1,6 @@
 """Matrices of single layers, and of the output, committed so that inference can be audited.
 
-    qv<l>    [Wq | Wv]   ko<l>    [Wk | Wo^T]        up<l>   Wup        down<l>   Wdown^T
+    qv<l>  [Wq | Wv]   ko<l>  [Wk | Wo^T]   up<l>  Wup   gate<l>  Wgate   down<l>  Wdown^T
 
 of layer l, and O, the K tokens' rows of the output matrix, all with d rows (O: K): what reads the
 residual stream has the stream's d dimensions as rows and the gain of the norm before it folded in,
@@ -8,8 +8,8 @@ what writes to it has them as rows too. Keys and values are repeated head by hea
 does; where embeddings are tied O is the embedding's own rows. Nothing else is changed: these are
 the model's weights, rounded. (The cores are what no rewriting of a model moves; these are not.)
 
-Each block (q, v, k, o, up, down, O) has one scale, a power of two: its integers have a root mean
-square near 2^7 but where that would clip the largest.
+Each block (q, v, k, o, up, gate, down, O) has one scale, a power of two: its integers have a root
+mean square near 2^7 but where that would clip the largest.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ from huref_zk.models.reading import Dimensions, finite, gain_vector, named
 
 LIMIT = (1 << 15) - 1
 BITS = 7
-MAX_LAYERS = 9
-"""Each brings six scales, and a descriptor has room for 64."""
+MAX_LAYERS = 8
+"""Each brings seven scales, and a descriptor has room for 64."""
 ARCHITECTURE = "llama"
 """The family whose inference can be audited: LLaMA and Mistral kind, without biases."""
 
@@ -109,7 +109,15 @@ def _checked(
     for i in chosen:
         if not 0 <= i < dims.layers:
             raise InputError(f"{model.source} has layers 0 to {dims.layers - 1}, not {i}")
-        for template in (family.q, family.k, family.v, family.o, family.up, family.down):
+        for template in (
+            family.q,
+            family.k,
+            family.v,
+            family.o,
+            family.up,
+            family.gate,
+            family.down,
+        ):
             assert template is not None
             bias = named(template, i).removesuffix("weight") + "bias"
             if model.has(bias):
@@ -123,12 +131,14 @@ def _layer(
     """Blocks, float32 (d, columns), by matrix and scale, in the order of columns."""
     q, k, v, o = read_attention(model, family, dims, i)
     (block,) = ffn_blocks(model, family, dims, i)
-    up, _, down = read_block(model, family, dims, block, gate=False)
+    up, gate, down = read_block(model, family, dims, block, gate=True)
+    assert gate is not None  # every block of ARCHITECTURE has one
     before = gain(model, family, dims, family.attention_norm, i)
     middle = gain(model, family, dims, family.ffn_norm, i)
     return {
         f"qv{i}": {f"qv{i}.q": (q * before).T, f"qv{i}.v": (v * before).T},
         f"ko{i}": {f"ko{i}.k": (k * before).T, f"ko{i}.o": o},
         f"up{i}": {f"up{i}": (up * middle).T},
+        f"gate{i}": {f"gate{i}": (gate * middle).T},
         f"down{i}": {f"down{i}": down},
     }

@@ -17,7 +17,7 @@ As canonical JSON (every field required, no others):
     ezkl        version that made the commitments
 
 The matrices follow, in this order: E, the core sets (C, or C0 and C1), for each audited layer l
-qv<l>, ko<l>, up<l>, down<l>, and O. Each row ends in salts (salts.py).
+qv<l>, ko<l>, up<l>, gate<l>, down<l>, and O. Each row ends in salts (salts.py).
 """
 
 from __future__ import annotations
@@ -122,9 +122,9 @@ class Descriptor:
         found = [Matrix("E", count, d, E_SALTS)]
         found += [Matrix(name, d, core_columns(d), SALTS) for name in self.core_sets]
         for part in self.audited:
-            both = 2 * part.attention
-            for name, columns in (("qv", both), ("ko", both), ("up", part.ffn), ("down", part.ffn)):
-                found.append(Matrix(f"{name}{part.layer}", d, columns, SALTS))
+            columns = dict.fromkeys(("qv", "ko"), 2 * part.attention)
+            columns |= dict.fromkeys(("up", "gate", "down"), part.ffn)
+            found += [Matrix(f"{m}{part.layer}", d, wide, SALTS) for m, wide in columns.items()]
         if self.output:
             found.append(Matrix("O", count, d, SALTS))
         return tuple(found)

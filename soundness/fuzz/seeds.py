@@ -81,7 +81,8 @@ def witness(audited: bool = False) -> Witness:
         "scales": {name: "128.0" for name in ("E", "O", "C0a", "C0b", "C0f", *blocks_of(LAYER))},
     }
     both = 2 * ATTENTION
-    more = {"qv": draw(D, both), "ko": draw(D, both), "up": draw(D, FFN), "down": draw(D, FFN)}
+    more = {name: draw(D, both) for name in ("qv", "ko")}
+    more |= {name: draw(D, FFN) for name in ("up", "gate", "down")}
     extra = {f"{name}{LAYER}": values for name, values in more.items()} | {"O": draw(K, D)}
     return make_witness(
         facts,

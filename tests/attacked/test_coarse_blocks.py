@@ -18,7 +18,7 @@ from huref_zk.srs.trust import find_test_srs
 from tests.support.audited import Owner, commit_to, witness_of, write_tied_model
 
 IDS = tuple(int(i) for i in np.random.default_rng(1).permutation(160)[:24])
-BLOCKS = ("qv0", "ko0", "up0", "down0", "qv1", "ko1", "up1", "down1")
+BLOCKS = tuple(f"{m}{i}" for i in (0, 1) for m in ("qv", "ko", "up", "gate", "down"))
 COARSE = repr(2.0**-20)
 
 

@@ -52,6 +52,7 @@ def test_what_is_committed(owner, rich):
         Matrix("qv1", D, 8, 8),
         Matrix("ko1", D, 8, 8),
         Matrix("up1", D, 7, 8),
+        Matrix("gate1", D, 7, 8),
         Matrix("down1", D, 7, 8),
         Matrix("O", K, D, 8),
     )

@@ -176,7 +176,7 @@ def test_audited_matrices_are_committed_besides(tmp_path, cache):
     commit_to_folder(asked, tmp_path / "mine", cache)
     owner = read_owner(tmp_path / "mine")
     names = [matrix.name for matrix in owner.descriptor.matrices]
-    assert names == ["E", "C", "qv2", "ko2", "up2", "down2", "O"]
+    assert names == ["E", "C", "qv2", "ko2", "up2", "gate2", "down2", "O"]
     check_owner(owner, find_srs(owner.descriptor.srs.k, cache))
 
 

@@ -29,6 +29,7 @@ def honest(owner):
         (1, "q", "q and v of layer 3"),
         (0, "v", "q and v of layer 2"),
         (1, "up", "up of layer 3"),
+        (0, "gate", "gate of layer 2"),
         (0, "k", "k of layer 2"),
         (1, "k", "k of layer 3"),
         (0, "att", "attention output of layer 2"),
@@ -80,7 +81,7 @@ def test_the_proof_itself(index, where, owner, honest):
     assert owner.refusal(replace(honest, proof=proof))[0] == LINEAR
 
 
-@pytest.mark.parametrize("name", ["qv2", "ko2", "up3", "down3", "O"])
+@pytest.mark.parametrize("name", ["qv2", "ko2", "up3", "gate2", "down3", "O"])
 def test_weights_changed_in_one_row(name, owner, honest):
     """The claims are right for weights that differ from the committed ones in a single row."""
     changed = owner.matrices[name].copy()
@@ -151,8 +152,9 @@ def test_a_large_stream_hides_nothing(owner, honest):
     assert step == PUBLIC and "attention block of layer 3 adds other" in message
 
 
-def fabricated(owner, seed, gate=lambda up, rng: np.abs(rng.normal(size=up.shape))):
-    """Claims of a run that never was: random streams and attention, everything else to fit."""
+def fabricated(owner, seed, gate=lambda gate, rng: gate):
+    """Claims of a run that never was: random streams and attention, everything else to fit. gate:
+    what is claimed to have gone through silu, given what the committed gates say."""
     scales = {name: float(value) for name, value in owner.held.descriptor.scales.items()}
 
     def change(claims):
@@ -173,8 +175,12 @@ def fabricated(owner, seed, gate=lambda up, rng: np.abs(rng.normal(size=up.shape
                 x_att=norm_integers(stream, owner.run.eps),
                 x_ffn=norm_integers(middle, owner.run.eps),
             )
-            up = claims.layers[i].up * 2.0**-X_BITS / scales[f"up{number}"]
-            mid = scaled(gate(up, rng) * up, head.scales["mid"][i])
+            up, said = (
+                getattr(claims.layers[i], name) * 2.0**-X_BITS / scales[f"{name}{number}"]
+                for name in ("up", "gate")
+            )
+            opened = gate(said, rng)
+            mid = scaled(opened / (1 + np.exp(-opened)) * up, head.scales["mid"][i])
             claims = redone(owner, claims, i, mid=mid)
             unit = 2.0 ** -head.scales["mid"][i] / scales[f"down{number}"]
             stream = (middle + unit * claims.layers[i].ffn).astype(np.float32)
@@ -202,7 +208,7 @@ def later(owner):
 
 def test_a_fabricated_run_passes_a_sample_but_not_all_positions(owner, later):
     """What a sample does not establish, as docs/inference-audit.md says: attention goes unseen
-    where earlier positions are not audited, and gates are not committed."""
+    where earlier positions are not audited."""
     few = owner.audit(fabricated(owner, 1), nonce=later)
     assert owner.refusal(few, owner.demand(nonce=bytes.fromhex(later))) == ("", "")
     total = len(owner.run.ids)
@@ -218,13 +224,14 @@ def test_served_logits_refuse_a_fabricated_run(owner, later, base_served):
     assert step == PUBLIC and "not those that were served" in message
 
 
-def test_mid_that_no_gate_gives(owner, later):
-    def negative(up, rng):
-        return rng.normal(size=up.shape)  # silu is never below -0.28
+@pytest.mark.parametrize("share", [1.0, 0.1])
+def test_mid_of_other_gates(owner, later, share):
+    def other(gate, rng):
+        return gate + share * rng.normal(size=gate.shape) * np.abs(gate).mean()
 
-    audit = owner.audit(fabricated(owner, 1, negative), nonce=later)
+    audit = owner.audit(fabricated(owner, 1, other), nonce=later)
     step, message = owner.refusal(audit, owner.demand(nonce=bytes.fromhex(later)))
-    assert step == PUBLIC and "no silu(gate) times up" in message
+    assert step == PUBLIC and "mid is not silu(gate) times up in layer 2" in message
 
 
 def test_attention_with_another_base_of_the_rotation(owner):

@@ -39,7 +39,7 @@ def test_the_models_weights(tied_model, tensors):
         before = tensors[name + "input_layernorm.weight"]
         middle = tensors[name + "post_attention_layernorm.weight"]
         q, k, v, o = (tensors[f"{name}self_attn.{x}_proj.weight"] for x in "qkvo")
-        up, down = (tensors[f"{name}mlp.{x}_proj.weight"] for x in ("up", "down"))
+        up, gate, down = (tensors[f"{name}mlp.{x}_proj.weight"] for x in ("up", "gate", "down"))
         k, v = (np.repeat(w.reshape(2, 4, 16), 2, axis=0).reshape(16, 16) for w in (k, v))
         for matrix, start, block, wanted in (
             ("qv", 0, "qv{}.q", (q * before).T),
@@ -47,6 +47,7 @@ def test_the_models_weights(tied_model, tensors):
             ("ko", 0, "ko{}.k", (k * before).T),
             ("ko", 16, "ko{}.o", o),
             ("up", 0, "up{}", (up * middle).T),
+            ("gate", 0, "gate{}", (gate * middle).T),
             ("down", 0, "down{}", down),
         ):
             scale = float(scales[block.format(i)])
@@ -67,7 +68,7 @@ def test_an_output_matrix_of_its_own():
     assert (list(matrices), audited, list(scales)) == (["O"], (), ["O"])
     head, gain = (tensors[n].astype(np.float32) for n in ("lm_head.weight", "model.norm.weight"))
     assert np.abs(matrices["O"] - float(scales["O"]) * head[IDS] * gain).max() <= 0.51
-    assert made("demo-base", (3,), False)[0].keys() == {"qv3", "ko3", "up3", "down3"}
+    assert made("demo-base", (3,), False)[0].keys() == {"qv3", "ko3", "up3", "gate3", "down3"}
 
 
 def test_outliers_are_not_clipped():

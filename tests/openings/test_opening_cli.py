@@ -114,7 +114,7 @@ def test_rows_chosen_by_a_nonce(owner, keys, public, opening):
     path = owner.parent / "sample.hzo"
     choice = ("--sample", 3, "--nonce", NONCE)
     code, answer = command("open", owner, *keys, *choice, "--out", path)
-    assert code == 0 and len(answer["rows"]) == 3 * 7  # E, C, qv3, ko3, up3, down3, O
+    assert code == 0 and len(answer["rows"]) == 3 * 8  # E, C, qv3, ko3, up3, gate3, down3, O
     code, answer = command("verify", path, *public, *choice)
     assert (code, answer["chosen_by_nonce"], len(answer["rows"])) == (0, True, 21)
     code, answer = command("verify", opening, *public, *choice)

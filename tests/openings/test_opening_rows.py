@@ -16,7 +16,7 @@ from huref_zk.proofs.opening.rows import MAX_ROWS, checked, name, parse_rows, sa
 from huref_zk.proofs.sampling import draw_distinct, parse_nonce
 
 NONCE = bytes(range(32))
-SIZES = {"E": 70, "C": 6, "qv1": 6, "ko1": 6, "up1": 6, "down1": 6, "O": 70}
+SIZES = {"E": 70, "C": 6, "qv1": 6, "ko1": 6, "up1": 6, "gate1": 6, "down1": 6, "O": 70}
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,8 @@ def small_witness(
     more = {}
     for part in audited:
         qk, ffn = (hidden, 2 * part.attention), (hidden, part.ffn)
-        for name, shape in (("qv", qk), ("ko", qk), ("up", ffn), ("down", ffn)):
+        shapes = dict.fromkeys(("qv", "ko"), qk) | dict.fromkeys(("up", "gate", "down"), ffn)
+        for name, shape in shapes.items():
             more[f"{name}{part.layer}"] = draw(*shape)
     if output:
         more["O"] = draw(count, hidden)

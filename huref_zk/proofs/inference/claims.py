@@ -15,6 +15,7 @@ that of qv<l>.q in layer l) and the exponents a, mid, z of the file's header:
     k      i64   G      keys before RoPE: x_att Wk, each kv head once                       s + k
     v      i64   G      values: x_att Wv, each kv head once                                 s + v
     up     i64   F      x_ffn Wup                                                           s + up
+    gate   i64   F      x_ffn Wgate                                                         s + gate
     a      i32   A      what goes into Wo, the attention-weighted values                    a
     att    i64   d      Wo a, what the attention block adds                               a + o
     mid    i32   F      what goes into Wdown                                                mid
@@ -27,7 +28,7 @@ that of qv<l>.q in layer l) and the exponents a, mid, z of the file's header:
     of the input, where layer 0 is audited, at positions whose token is one of the K:
     rows   i16   d      E's row of that token
 
-A, G, F: columns of Wq, of Wk and of Wup.
+A, G, F: columns of Wq, of Wk and of Wup and Wgate.
 """
 
 from __future__ import annotations
@@ -81,7 +82,8 @@ class Geometry:
     def widths(self) -> dict[str, int]:
         """Entries of each field, at one position."""
         sizes = dict.fromkeys((*LAYER_FIELDS, "z", "gain", "rows"), self.hidden)
-        sizes |= {"q": self.attention, "a": self.attention, "up": self.ffn, "mid": self.ffn}
+        sizes |= {"q": self.attention, "a": self.attention, "up": self.ffn}
+        sizes |= {"gate": self.ffn, "mid": self.ffn}
         return sizes | {
             "k": self.grouped,
             "v": self.grouped,
@@ -132,9 +134,10 @@ def geometry_of(descriptor: Descriptor) -> Geometry:
 
 
 def blocks_of(layer: int) -> tuple[str, ...]:
-    """Names of the scales of a layer's matrices: q, v, k, o, up, down."""
-    pairs = (("qv", ".q"), ("qv", ".v"), ("ko", ".k"), ("ko", ".o"), ("up", ""), ("down", ""))
-    return tuple(f"{matrix}{layer}{part}" for matrix, part in pairs)
+    """Names of the scales of a layer's matrices: q, v, k, o, up, gate, down."""
+    pairs = (("qv", ".q"), ("qv", ".v"), ("ko", ".k"), ("ko", ".o"))
+    whole = tuple(f"{matrix}{layer}" for matrix in ("up", "gate", "down"))
+    return tuple(f"{matrix}{layer}{part}" for matrix, part in pairs) + whole
 
 
 def _size(value: object, name: str) -> int:
@@ -156,6 +159,7 @@ class LayerClaims:
     k: np.ndarray
     v: np.ndarray
     up: np.ndarray
+    gate: np.ndarray
     a: np.ndarray
     att: np.ndarray
     mid: np.ndarray

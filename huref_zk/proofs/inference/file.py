@@ -132,7 +132,7 @@ def relation_matrices(geometry: Geometry, output: str, places: Places) -> list[s
     found = [
         f"{matrix}{layer}"
         for layer in geometry.layers
-        for matrix in ("qv", "ko", "up", "ko", "down")
+        for matrix in ("qv", "ko", "up", "gate", "ko", "down")
     ]
     found += [output] if output else []
     return found + (["E"] if places.named else [])

@@ -32,6 +32,8 @@ from huref_zk.proofs.kernel import Report, Setup
 from huref_zk.srs.file import Srs
 
 Matrices = Mapping[str, np.ndarray]
+READ = {"q": "qv{}.q", "k": "ko{}.k", "v": "qv{}.v", "up": "up{}", "gate": "gate{}"}
+"""The fields that read the stream, and their blocks."""
 
 
 def make_audit(
@@ -166,9 +168,9 @@ def products(
     a: np.ndarray,
     mid: np.ndarray,
 ) -> dict[str, np.ndarray]:
-    """q, k, v, up, att, ffn of a layer for integers (N, width) that go in, int64."""
-    qv, ko, up, down = (
-        matrices[f"{name}{number}"].astype(np.int64) for name in ("qv", "ko", "up", "down")
+    """q, k, v, up, gate, att, ffn of a layer for integers (N, width) that go in, int64."""
+    qv, ko, up, gate, down = (
+        matrices[f"{name}{number}"].astype(np.int64) for name in ("qv", "ko", "up", "gate", "down")
     )
     half = geometry.attention
     # One copy of each kv head: the columns of the first query head that shares it.
@@ -179,6 +181,7 @@ def products(
         "k": x @ ko[:, heads],
         "v": x @ qv[:, half + heads],
         "up": y @ up,
+        "gate": y @ gate,
         "att": a.astype(np.int64) @ ko[:, half:].T,
         "ffn": mid.astype(np.int64) @ down.T,
     }
@@ -187,13 +190,14 @@ def products(
 def agreement(
     descriptor: Descriptor, geometry: Geometry, run: Run, claims: Claims, places: Places
 ) -> dict[str, float]:
-    """Relative error of the claimed q, k, v, up, by norm, against the model's own: the worst layer.
+    """Relative error of the claimed fields of READ, by norm, against the model's own: the worst
+    layer.
 
     Only the owner can know this; a verifier has the claims alone.
     """
     worst: dict[str, float] = {}
     for number, full, layer in zip(geometry.layers, run.layers, claims.layers, strict=True):
-        for name, block in (("q", "qv{}.q"), ("k", "ko{}.k"), ("v", "qv{}.v"), ("up", "up{}")):
+        for name, block in READ.items():
             true = getattr(full, name)[list(places.positions)].astype(np.float64)
             unit = 2.0**-X_BITS / float(descriptor.scales[block.format(number)])
             error = float(np.linalg.norm(getattr(layer, name) * unit - true))

@@ -4,7 +4,7 @@
     residual    h_mid - h_in is what the attention block adds, h_out - h_mid what the FFN adds, up
                 to what rounding the committed weights explains, which must be little of it;
                 neighbouring committed layers fit
-    activation  mid = silu(gate) up for some gate: silu is never below SILU_MINIMUM
+    activation  mid = silu(gate) up, up to what rounding explains
     attention   a is the attention over q, k, v, wherever all earlier positions are audited too
     embeddings  E's rows of the prompt's tokens are what enters layer 0, where that is audited
     output      z is the normalised stream that leaves the last layer, times gain (logits.py)
@@ -42,9 +42,8 @@ can be, give 1.73."""
 COARSE = 1 / 16
 """The part of what a block adds, by norm, that the expected rounding error may be. Weights as they
 are committed stay below a hundredth; without a limit zeros under a huge unit explain any stream."""
-SILU_MINIMUM = -0.27846454276107
 ACTIVATION = 0.05
-"""The part of mid, by norm, that may lie where silu(gate) up cannot: up is rounded."""
+"""Relative error of recomputed silu(gate) up, by norm; gate and up are rounded."""
 ATTENTION = 0.1
 """Relative error of recomputed attention outputs, by norm; scores amplify the rounding."""
 EPSILON = 0.99
@@ -144,16 +143,16 @@ class _Layer:
         return worst
 
     def check_activation(self) -> float:
-        """The norm of mid's part that no gate explains, relative to mid's: the largest."""
-        exponent = self.head.scales["mid"][self.index]
-        up = self.claims.up * (self.unit(X_BITS, "up{}") * 2.0**exponent)
-        mid = self.claims.mid.astype(np.float64)
-        factor = np.where(up == 0, -np.abs(mid), mid * np.sign(up))  # silu(gate) |up|
-        beyond = np.minimum(0.0, factor - SILU_MINIMUM * np.abs(up))
-        size = np.maximum(np.linalg.norm(mid, axis=1), 1e-300)
-        share = np.linalg.norm(beyond, axis=1) / size
-        words = f"mid is no silu(gate) times up in layer {self.number}"
-        return judge(share, ACTIVATION, self.positions, words)
+        """The largest relative error of mid, by norm."""
+        gate, up = (
+            getattr(self.claims, name) * self.unit(X_BITS, f"{name}{{}}") for name in ("gate", "up")
+        )
+        found = gate / (1 + np.exp(-np.clip(gate, -700, 700))) * up
+        mid = self.claims.mid * 2.0 ** -self.head.scales["mid"][self.index]
+        # By the larger, as for attention.
+        size = np.maximum(np.maximum(_norms(mid), _norms(found)), 1e-300)
+        words = f"mid is not silu(gate) times up in layer {self.number}"
+        return judge(_norms(found - mid) / size, ACTIVATION, self.positions, words)
 
     def check_attention(self) -> tuple[float, int]:
         """(largest relative error, positions) at the prefix of the prompt that is audited whole."""

@@ -43,6 +43,7 @@ def relations(
             ("q and v", "qv", layer.x_att, [(0, layer.q), (half, v)]),
             ("k", "ko", layer.x_att, [(0, k)]),
             ("up", "up", layer.x_ffn, [(0, layer.up)]),
+            ("gate", "gate", layer.x_ffn, [(0, layer.gate)]),
         ):
             title = f"{name} of layer {number}"
             found.append(read_by(descriptor, title, f"{matrix}{number}", x, outputs, transcript))

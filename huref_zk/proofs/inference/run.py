@@ -18,7 +18,7 @@ from huref_zk.models.load import EMBEDDED, open_model
 @dataclass(frozen=True)
 class Activations:
     """One layer's, float32 (tokens, width): residual stream before, between and after its blocks;
-    inputs of Wo and Wdown; outputs of Wq, Wk, Wv, Wup."""
+    inputs of Wo and Wdown; outputs of Wq, Wk, Wv, Wup, Wgate."""
 
     h_in: np.ndarray
     h_mid: np.ndarray
@@ -29,6 +29,7 @@ class Activations:
     k: np.ndarray
     v: np.ndarray
     up: np.ndarray
+    gate: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -196,4 +197,5 @@ def _watch(layer: Any, into: dict[str, np.ndarray]) -> list[Any]:
         after(attention.k_proj, "k"),
         after(attention.v_proj, "v"),
         after(ffn.up_proj, "up"),
+        after(ffn.gate_proj, "gate"),
     ]
