@@ -80,12 +80,10 @@ def read_depth(parts: Parts) -> Depth:
 
 def depth_findings(depth: Depth) -> list[Finding]:
     """What became of A's layers."""
-    if not depth.whole:
-        return []
     new = [
         j
         for j, o in enumerate(depth.origin)
-        if o is None and j not in depth.mixed and j not in depth.empty
+        if o is None and j not in depth.mixed and j not in depth.empty and depth.whole
     ]
     drawn = _replaced(depth, new)
     found = _order(depth)
@@ -101,7 +99,7 @@ def depth_findings(depth: Depth) -> list[Finding]:
             )
         )
     dropped = [i for i in depth.missing if i not in drawn.values()]
-    if dropped and not depth.mixed:
+    if dropped and depth.whole and not depth.mixed:
         words = (
             f"A's {layers(dropped)} ({len(dropped)} of {depth.layers_a}) {are(dropped)} not in B."
         )
@@ -121,7 +119,7 @@ def depth_findings(depth: Depth) -> list[Finding]:
         words = (
             f"B's {layers(depth.mixed)} {are(depth.mixed)} made of parts of several of A's layers."
         )
-        found.append(_said(depth, "layers mixed", words, {"layers_b": list(depth.mixed)}))
+        found.append(Finding("layers mixed", 1.0, words, {"layers_b": list(depth.mixed)}))
     return found
 
 

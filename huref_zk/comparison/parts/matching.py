@@ -28,6 +28,7 @@ from huref_zk.comparison.parts.scoring import (
     head_scores,
     likely_pairs,
     score_block,
+    spreads,
     threshold,
 )
 from huref_zk.comparison.parts.search import Best, Search, partners
@@ -110,9 +111,9 @@ def _match_neurons(
     search = Search(*(_neurons_of(side) for side in (a, b)))
     every = float(sum(len(x.sizes) for x in a)) * sum(len(y.sizes) for y in b)
     gated = all(x.gated for x in (*a, *b))
-    limit = threshold(every, a[0].neurons.shape[2], gated)
     told = _Told(progress, (1 if every <= WHOLE else 3) * (len(a) + len(b)) + SHUFFLES)
     few = [[best.places(-(-FEW // len(side))) for best in side] for side in _sides(search)]
+    limit = threshold(every, spreads(_taken(a, few[0]), _taken(b, few[1])), gated)
     found = _everywhere(a, few[0], b, told), _everywhere(b, few[1], a, told)
     likeness = [_mean([best for best, _ in side]) for side in found]
     fewer = [[places[::SHUFFLED] for places in side] for side in few]
@@ -207,8 +208,7 @@ def _everywhere(
     """For each of my layers (score float32 (n,), layer int64 (n,)): the best that the parts at
     ``places`` find in all of theirs, or in theirs with shuffled tokens. Scores below ``least`` need
     not be known."""
-    wanted = [x.neurons[:, p] for x, p in zip(mine, places, strict=True)]
-    queries = np.concatenate(wanted, axis=1)
+    queries = _taken(mine, places)
     if shuffle is not None:
         rng, r = np.random.default_rng(shuffle), queries.shape[2]
         queries = queries[..., rng.permutation(r)] * rng.choice([-1, 1], r).astype(np.float16)
@@ -222,6 +222,11 @@ def _everywhere(
             told.step()
     cuts = np.cumsum([len(p) for p in places])[:-1]
     return list(zip(np.split(best, cuts), np.split(where, cuts), strict=True))
+
+
+def _taken(side: Sequence[LayerParts], places: Sequence[np.ndarray]) -> np.ndarray:
+    """float16 (3, n, r): the neurons at some places of every layer."""
+    return np.concatenate([x.neurons[:, p] for x, p in zip(side, places, strict=True)], axis=1)
 
 
 def _best_of(queries: np.ndarray, y: np.ndarray, least: float) -> np.ndarray:

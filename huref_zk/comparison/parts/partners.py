@@ -46,7 +46,8 @@ class Partners:
         """float64 (n, layers): by layer, the share whose partner is in each layer of the other."""
         out = np.zeros((len(self.layer), layers))
         for row, layer, alive in zip(out, self.layer, self.alive, strict=True):
-            np.add.at(row, layer[layer != NOBODY], 1 / max(int(alive.sum()), 1))
+            counts = np.bincount(layer[layer != NOBODY], minlength=layers)
+            row[:] = counts / max(int(alive.sum()), 1)
         return out
 
 
@@ -80,8 +81,18 @@ class Matches:
 
     def median(self) -> float:
         """Of the pairs' scores; 0 without any."""
-        scores = [self.b.score[j][n] for j, n in self.pairs[:, 2:]]
-        return float(np.median(scores)) if scores else 0.0
+        scores = self.scores()
+        return float(np.median(scores)) if len(scores) else 0.0
+
+    def scores(self) -> np.ndarray:
+        """Of the pairs, float32 (P,)."""
+        found = [self.b.score[j][n] for j, n in self.pairs[:, 2:]]
+        return np.array(found, dtype=np.float32)
+
+    def at_least(self, least: float) -> float:
+        """The share of pairs with that score or more; 0 without any."""
+        scores = self.scores()
+        return float((scores >= least).mean()) if len(scores) else 0.0
 
     def further(self) -> tuple[np.ndarray, ...]:
         """Of each layer of B, bool (n,): parts whose partner is paired with another part of the

@@ -11,7 +11,7 @@ is one whose gate was turned round (silu(z) - silu(-z) = z makes up for it elsew
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -86,13 +86,21 @@ def blocks(rows: int, columns: int) -> Iterator[slice]:
     return (slice(start, start + step) for start in range(0, rows, step))
 
 
-def threshold(pairs: float, r: int, gated: bool) -> float:
-    """The score from which a neuron counts as found, when ``pairs`` pairs are looked at.
+def threshold(pairs: float, spreads: Sequence[float], gated: bool) -> float:
+    """The score from which a neuron counts as found, when ``pairs`` pairs are looked at and cosines
+    of any two neurons' down, up and gate have these root mean squares.
 
-    Cosines of r-entry sketches of what has nothing in common are about normal with variance 1 / r.
-    A product of three exceeds t with a chance of about exp(-3/2 r t^(2/3)); of a square and one
-    more, exp(-3/2 r (t / 2)^(2/3)). That chance is put at RATE over the pairs.
+    Cosines of what has nothing in common are about normal. A product of three exceeds t times their
+    spreads with a chance of about exp(-3/2 t^(2/3)); of a square and one more, exp(-3/2 (t /
+    2)^(2/3)). That chance is put at RATE over the pairs.
     """
     rare = math.log(max(pairs, 1.0) / RATE)
-    t = (2 * rare / (3 * r)) ** 1.5
+    t = (2 * rare / 3) ** 1.5 * math.prod(spreads)
     return max(FLOOR, min(t if gated else 2 * t, 1.0))
+
+
+def spreads(x: np.ndarray, y: np.ndarray) -> list[float]:
+    """Root mean squares of the cosines of neurons x (3, m, r) with y (3, n, r), kind by kind: in
+    models with few dimensions that are read they are larger than the sketches' 1 / sqrt(r)."""
+    wide = [side.astype(np.float32) for side in (x, y)]
+    return [math.sqrt(float(np.square(a @ b.T).mean())) for a, b in zip(*wide, strict=True)]

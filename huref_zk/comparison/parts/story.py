@@ -12,12 +12,21 @@ import numpy as np
 
 from huref_zk.comparison.parts.changes import Change, changes
 from huref_zk.comparison.parts.depth import Depth, depth_findings, read_depth
-from huref_zk.comparison.parts.finding import FEW, NEARLY_ALL, Finding, layers, percent
-from huref_zk.comparison.parts.partners import Parts
+from huref_zk.comparison.parts.finding import FEW, NEARLY_ALL, Finding, are, layers, percent
+from huref_zk.comparison.parts.partners import Matches, Parts
+from huref_zk.comparison.parts.scoring import RATE
 from huref_zk.comparison.parts.width import expert_findings, width_findings
 
-EXACT = 0.999
-"""Median score from which parts are called unchanged: what half precision leaves of a copy."""
+EXACT = 5e-4
+"""Parts are unchanged when their median score is less than this below 1: more than half precision
+takes from a copy."""
+MIN_NEURONS, MIN_HEADS, CHANCE = 5, 2, 0.002
+"""Pairs, and the share of either model's parts in them, from which there is something to tell: more
+than any two strangers have shown (docs/parts.md)."""
+NEAR = 0.99
+"""A part of a copy may score as little: rounding."""
+STILL = 0.1
+"""A layer is as good as unchanged when it moved less than this share of what some other did."""
 ROUNDED = 0.95
 """From which a change is so small that rounding would do."""
 
@@ -31,7 +40,8 @@ def what_happened(parts: Parts, other: Parts | None = None) -> list[Finding]:
         found = _two_bases(parts, other)
         if found:
             return found
-    if max(parts.share_a, parts.share_b) < FEW and max(_heads(parts)) < MOST_HEADS:
+    kinds = (parts.neurons, MIN_NEURONS), (parts.heads, MIN_HEADS)
+    if not any(_more_than_chance(kind, least) for kind, least in kinds):
         return [_strangers(parts)]
     depth = read_depth(parts)
     told = changes(parts, depth.origin)
@@ -43,11 +53,8 @@ def what_happened(parts: Parts, other: Parts | None = None) -> list[Finding]:
     ]
 
 
-MOST_HEADS = 0.2
-
-
-def _heads(parts: Parts) -> tuple[float, float]:
-    return parts.heads.a.share(), parts.heads.b.share()
+def _more_than_chance(kind: Matches, least: int) -> bool:
+    return len(kind.pairs) >= least and max(kind.a.share(), kind.b.share()) >= CHANCE
 
 
 def _strangers(parts: Parts) -> Finding:
@@ -56,14 +63,13 @@ def _strangers(parts: Parts) -> Finding:
         f"{parts.heads.b.count()} of its {parts.heads.b.living()} heads are found in A, no more "
         "than strangers have."
     )
-    share = max(parts.share_a, parts.share_b, *_heads(parts))
+    share = max(parts.share_a, parts.share_b)
     return Finding("strangers", 1 - share, words, {"score": parts.score})
 
 
 def _change(parts: Parts, depth: Depth, told: list[Change]) -> list[Finding]:
     """How far what came from A has moved."""
     neurons, heads = parts.neurons.median(), parts.heads.median()
-    share = max(parts.share_a, parts.share_b)
     evidence: dict[str, Any] = {
         "share_of_a_found": parts.share_a,
         "share_of_b_found": parts.share_b,
@@ -71,29 +77,42 @@ def _change(parts: Parts, depth: Depth, told: list[Change]) -> list[Finding]:
         "median_head": heads,
     }
     whose = _whose(parts)
-    if neurons >= EXACT and (heads >= EXACT or not parts.heads.b.count()):
+    if 1 - neurons <= EXACT and 1 - heads <= EXACT:
         words = (
             f"{whose} are unchanged: a copy, or weights rewritten without changing what they do."
         )
-        return [Finding("copy", share, words, evidence)]
-    if neurons >= EXACT:
+        return [Finding("copy", parts.neurons.at_least(NEAR), words, evidence)]
+    if not len(parts.neurons.pairs):
+        words = (
+            f"{percent(parts.heads.a.share())} of A's heads are found again (median score "
+            f"{heads:.3f}), but no neuron."
+        )
+        return [Finding("only heads", parts.heads.a.share(), words, evidence)]
+    if 1 - neurons <= EXACT and parts.heads.b.count():
         words = f"{whose} are unchanged; heads have moved (median score {heads:.3f})."
-        return [Finding("only attention trained", share, words, evidence)]
-    low = [c for c in told if c.rank is not None]
-    evidence["ranks"] = [c.rank for c in told]
-    still = [c.layer for c in told if c.median >= EXACT]
-    moved = [c.layer for c in told if c.median < EXACT]
+        fit = parts.neurons.at_least(NEAR)
+        return [Finding("only attention trained", fit, words, evidence)]
+    evidence["moved_by_layer"] = {c.layer: round(c.moved, 4) for c in told}
+    evidence["directions"] = {c.layer: [c.spans, c.of] for c in told if c.spans}
     words = f"{whose} are found again, changed to a median score of {neurons:.3f}"
-    if low and len(low) >= NEARLY_ALL * len(moved):
-        rank = max(c.rank for c in low if c.rank is not None)
-        words += f": by matrices of rank {rank} or so, as LoRA does."
-        return [Finding("low-rank training", len(low) / len(moved), words, evidence)]
+    seen = [c for c in told if c.spans]
+    low = [c for c in seen if c.low]
+    if low and len(low) >= NEARLY_ALL * len(seen):
+        spans, of = max((c.spans, c.of) for c in low)
+        words += (
+            f" by matrices of low rank, as LoRA does: {spans} directions where weights span {of}."
+        )
+        return [Finding("low-rank training", len(low) / len(seen), words, evidence)]
     words += ": trained further" + (", or rounded." if neurons >= ROUNDED else ".")
-    found = [Finding("trained further", share, words, evidence)]
+    sure = 1 - RATE / len(parts.neurons.pairs)
+    found = [Finding("trained further", sure, words, evidence)]
+    most = max((c.moved for c in told), default=0.0)
+    still = [c.layer for c in told if c.moved < STILL * most]
+    moved = [c.layer for c in told if c.moved >= STILL * most]
     if still and moved:
-        words = f"Of these, B's {layers(still)} are as they were; {layers(moved)} have moved."
+        words = f"B's {layers(still)} {are(still)} as good as unchanged; {layers(moved)} moved."
         some = {"unchanged": still, "moved": moved}
-        found.append(Finding("only some layers trained", share, words, some))
+        found.append(Finding("only some layers trained", sure, words, some))
     return found
 
 
