@@ -261,16 +261,18 @@ DERIVATIONS: tuple[Derivation, ...] = (
 @dataclass(frozen=True)
 class Merger:
     """A model made of two of different origin but one architecture: make(model, donor, texts,
-    setting, progress). from_donor: whether the fingerprint should tell that origin, too."""
+    setting, progress). expected_detected: whether the fingerprint should tell the model; from_donor:
+    the donor, too. Neither where the merge leaves nothing of what either could do."""
 
     name: str
     source_paper: str
+    expected_detected: bool
     from_donor: bool
     make: Join
 
 
 MERGERS: tuple[Merger, ...] = (
-    Merger("ties-bases", "TIES, arXiv 2306.01708", False, _with_donor(ties)),
-    Merger("dare-bases", "DARE, arXiv 2311.03099", False, _with_donor(dare)),
-    Merger("franken", "layers of two, as Goliath-120B, then healed", True, _franken),
+    Merger("ties-bases", "TIES, arXiv 2306.01708", False, False, _with_donor(ties)),
+    Merger("dare-bases", "DARE, arXiv 2311.03099", False, False, _with_donor(dare)),
+    Merger("franken", "layers of two, as Goliath-120B, then healed", True, True, _franken),
 )

@@ -37,7 +37,10 @@ def jobs() -> list[Job]:
             if not large or d.name in bench.LARGE_STEPS
         ]
         if not large:
-            out += [Job(base, m.name, m.source_paper, True, m.from_donor) for m in MERGERS]
+            out += [
+                Job(base, m.name, m.source_paper, m.expected_detected, m.from_donor)
+                for m in MERGERS
+            ]
             out.append(Job(base, bench.TRANSPLANT, bench.TOKENIZER_PAPER, True))
     return out
 
