@@ -261,8 +261,8 @@ DERIVATIONS: tuple[Derivation, ...] = (
 @dataclass(frozen=True)
 class Merger:
     """A model made of two of different origin but one architecture: make(model, donor, texts,
-    setting, progress). expected_detected: whether the fingerprint should tell the model; from_donor:
-    the donor, too. Neither where the merge leaves nothing of what either could do."""
+    setting, progress). expected_detected: whether the fingerprint should tell the model,
+    from_donor: the donor, too. Neither where the merge leaves nothing of what either could do."""
 
     name: str
     source_paper: str

@@ -1,197 +1,265 @@
-"""Related against unrelated pairs: the score of `compare`, its null, and where to draw the line."""
+"""Related against unrelated pairs: what `compare` says of each, its nulls, and its error rates.
+
+The nulls are fitted to the unrelated pairs here and bundled with the package. So that no pair is
+judged by a null that it is part of, the unrelated are judged by tables without any pair of their
+two models.
+"""
 
 from __future__ import annotations
 
-import itertools
 import json
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from huref_zk.comparison.compare import compare, open_side
-from huref_zk.comparison.null import RELATED_RATE, Null, fit_extreme
+from huref_zk.comparison.null import ExtremeNull, fit_extreme
+from huref_zk.comparison.verdict import CANNOT_TELL, RELATED_RATE, UNRELATED_RATE
+from huref_zk.comparison.views import NAMES
 from huref_zk.files.writing import write_atomically
-from research.experiments.models import smollm2
+from research.experiments.pair_list import MISS, RELATED, UNRELATED, Pair, all_pairs, short
 
 Progress = Callable[[str, int, int], None]
+TABLE = "unrelated.json"
 
 
 def run(out: Path, progress: Progress) -> dict:
-    """Compare every pair (resumable: pairs.jsonl), fit the null, write pairs.{json,png,md} and
-    unrelated.json, the table that the package bundles."""
-    from research.experiments.attacks_table import attacked_pairs
-    from research.experiments.derivations_table import related_pairs
-    from research.experiments.strangers import train_strangers
-
-    strangers = train_strangers(out / "models" / "strangers", progress)
-    roots = {"demo-base": "demo-base", "demo-stranger": "demo-stranger"}
-    roots |= {folder.name: str(folder) for folder in strangers} | {"SmolLM2-135M": smollm2()}
-    jobs = [
-        {"kind": "unrelated", "a": a, "b": b, "what": "independent", "refs": (roots[a], roots[b])}
-        for a, b in itertools.combinations(roots, 2)
-    ]
-    related = [("demo-base", "demo-child", "fine-tune", True)]
-    related += related_pairs(out) + attacked_pairs(out)
-    for a, b, what, expected in related:
-        kind = "related" if expected else "expected miss"
-        jobs.append({"kind": kind, "a": _short(a), "b": _short(b), "what": what, "refs": (a, b)})
-    rows = _compared(jobs, out / "pairs.jsonl", progress)
-    null = fit_extreme([row["score"] for row in rows if row["kind"] == "unrelated"])
-    figures = _figures(rows, null)
-    table = [
-        {"a": row["a"], "b": row["b"], "score": round(row["score"], 6)}
-        for row in rows
-        if row["kind"] == "unrelated"
-    ]
-    write_atomically(
-        out / "unrelated.json", (json.dumps({"pairs": table}, indent=1) + "\n").encode()
-    )
+    """Compare every pair (resumable: pairs.jsonl), judge them anew by nulls fitted to the unrelated
+    ones, write pairs.{json,png,md} and unrelated.json, the table that the package bundles."""
+    rows = logged(all_pairs(out, progress), out / "pairs.jsonl", progress)
+    judge_all(rows)
+    figures = figures_of(rows)
+    write_atomically(out / TABLE, (json.dumps(table_of(rows), indent=1) + "\n").encode())
     write_atomically(out / "pairs.json", (json.dumps(figures, indent=1) + "\n").encode())
-    _plot(rows, null, out / "pairs.png")
-    write_atomically(out / "pairs.md", _page(rows, figures).encode())
+    _plot(rows, out / "pairs.png")
+    write_atomically(out / "pairs.md", page(rows, figures).encode())
     return figures
 
 
-def _short(ref: str) -> str:
-    return Path(ref).name
+def compared(a: str, b: str) -> dict:
+    """What `compare` says of two references, as a row of the log."""
+    start = time.process_time()
+    c = compare(open_side(a), open_side(b))
+    return {
+        "verdict": c.verdict.word,
+        "p": c.verdict.p,
+        "score": c.score,
+        "statistics": {j.view.name: round(j.view.statistic, 6) for j in c.views},
+        "scores": {j.view.name: round(j.view.score, 6) for j in c.views},
+        "p_shuffled": {j.view.name: j.p_shuffled for j in c.views},
+        "pcs": c.pcs,
+        "rearranged": c.rearranged,
+        "findings": [finding.name for finding in c.findings],
+        "tokens": c.tokens,
+        "seconds": round(time.process_time() - start, 2),
+    }
 
 
-def _compared(jobs: list[dict], log: Path, progress: Progress) -> list[dict]:
-    """One row a job, from the log where it is there already."""
+def logged(pairs: Sequence[Pair], log: Path, progress: Progress) -> list[dict]:
+    """One row a pair, from the log where it is there already."""
     done = {}
     if log.exists():
         rows = (json.loads(line) for line in log.read_text().splitlines())
         done = {(row["a"], row["b"], row["what"]): row for row in rows}
     out = []
-    for number, job in enumerate(jobs):
-        key = (job["a"], job["b"], job["what"])
-        if key not in done:
-            progress(f"comparing {job['a']} with {job['b']}", number, len(jobs))
-            a, b = (open_side(ref) for ref in job["refs"])
-            c = compare(a, b)
-            assert c.shuffled is not None
-            row = {k: job[k] for k in ("kind", "a", "b", "what")} | {
-                "score": c.score,
-                "canonical": c.overall("canonical"),
-                "whole": None if c.whole is None else sum(c.whole) / 3,
-                "official": c.overall("official"),
-                "pcs": c.pcs,
-                "rearranged": c.rearranged,
-                "tokens": c.tokens,
-                "shuffled_mean": c.shuffled.mean,
-                "shuffled_sd": c.shuffled.sd,
+    for number, pair in enumerate(pairs):
+        if pair.key not in done:
+            progress(f"comparing {short(pair.a)} with {short(pair.b)}", number, len(pairs))
+            row = {
+                "kind": pair.kind,
+                "group": pair.group,
+                "what": pair.what,
+                "a": short(pair.a),
+                "b": short(pair.b),
+                **compared(pair.a, pair.b),
             }
             with open(log, "a") as file:
                 file.write(json.dumps(row) + "\n")
-            done[key] = row
-        out.append(done[key])
+            done[pair.key] = row
+        out.append(done[pair.key])
     return out
 
 
-def _figures(rows: list[dict], null: Null) -> dict:
-    related, unrelated = (
-        np.array([row["score"] for row in rows if row["kind"] == kind])
-        for kind in ("related", "unrelated")
-    )
-    threshold = null.threshold(RELATED_RATE)
-    caught = np.array([_is_caught(row, threshold) for row in rows if row["kind"] == "related"])
-    misses = [
-        {"a": row["a"], "b": row["b"], "what": row["what"], "score": row["score"]}
-        for row in rows
-        if row["kind"] != "unrelated" and not _is_caught(row, threshold)
-    ]
-    beaten = (related[:, None] > unrelated[None]).mean() + 0.5 * (
-        related[:, None] == unrelated[None]
-    ).mean()
+def table_of(rows: Sequence[dict]) -> dict:
+    """The bundled table: of every unrelated pair but cousins, which are no two roots, the
+    statistics by view."""
     return {
-        "related": len(related),
-        "unrelated": len(unrelated),
-        "auc": float(beaten),
-        "tpr_at_zero_fp": float((related > unrelated.max()).mean()),
-        "tpr_at_threshold": float(caught.mean()),
-        "false_positives_at_threshold": int((unrelated >= threshold).sum()),
-        "threshold": threshold,
-        "rate": RELATED_RATE,
-        "null": {"mean": null.mean, "sd": null.sd, "count": null.count},
-        "unrelated_max": float(unrelated.max()),
-        "related_min": float(related.min()),
-        "fit_p": _fit_p(unrelated, null),
-        "misses": misses,
+        "pairs": [
+            {"a": row["a"], "b": row["b"], "statistics": row["statistics"]}
+            for row in rows
+            if row["kind"] == UNRELATED and row["group"] != "cousins"
+        ]
     }
 
 
-def _is_caught(row: dict, threshold: float) -> bool:
-    return row["score"] >= threshold
+def nulls_of(pairs: Sequence[dict]) -> dict[str, ExtremeNull]:
+    """A null for each view, of pairs as table_of gives them."""
+    found = {}
+    for view in NAMES:
+        values = [p["statistics"][view] for p in pairs if view in p["statistics"]]
+        if len(values) > 1:
+            found[view] = fit_extreme(values)
+    return found
 
 
-def _fit_p(scores: np.ndarray, null: Null) -> float:
-    """p-value of Kolmogorov and Smirnov's test of the scores against the fit."""
-    from scipy import stats
+def judge_all(rows: Sequence[dict]) -> None:
+    """Set "verdict", "p" and "score" of every row by the table of these rows; unrelated ones by
+    what is left of it without their two models."""
+    table = table_of(rows)["pairs"]
+    whole = nulls_of(table)
+    for row in rows:
+        nulls = whole
+        if row["kind"] == UNRELATED:
+            names = {origin(row["a"]), origin(row["b"])}
+            rest = [p for p in table if not names & {p["a"], p["b"]}]
+            nulls = nulls_of(rest) or whole
+        judge(row, nulls)
 
-    return float(stats.kstest(scores, null.law().cdf).pvalue)
+
+def origin(name: str) -> str:
+    """The root that a cousin comes of; a root's own name."""
+    for base in ("demo-base", "demo-stranger"):
+        if name.startswith(base):
+            return base
+    return name
 
 
-def _plot(rows: list[dict], null: Null, path: Path) -> None:
+def judge(row: dict, nulls: dict[str, ExtremeNull]) -> None:
+    """The verdict as comparison/verdict.py has it, under other nulls."""
+    views = row["statistics"]
+    p = {}
+    for view, statistic in views.items():
+        found = [row["p_shuffled"].get(view)]
+        if view in nulls:
+            found.append(nulls[view].p_value(statistic))
+        p[view] = max((x for x in found if x is not None), default=1.0)
+    row["p_views"] = p
+    row["p"] = min(1.0, len(views) * min(p.values()))
+    row["verdict"] = CANNOT_TELL
+    if row["p"] <= RELATED_RATE:
+        row["verdict"] = RELATED
+    elif row["p"] >= UNRELATED_RATE:
+        row["verdict"] = UNRELATED
+    telling = [v for v in views if len(views) * p[v] <= RELATED_RATE] or ["whole", "layers"]
+    row["score"] = min(1.0, max(row["scores"][v] for v in telling if v in row["scores"]))
+
+
+def figures_of(rows: Sequence[dict]) -> dict:
+    """AUC by p-value and by score, verdicts by kind, and each view's own figures."""
+    related, unrelated = ([r for r in rows if r["kind"] == k] for k in (RELATED, UNRELATED))
+    told = [r for r in related if r["verdict"] == RELATED]
+    seconds = [r["seconds"] for r in rows if r.get("seconds") is not None]
+    views = {}
+    for view in NAMES:
+        a, b = (
+            np.array([r["statistics"].get(view, -np.inf) for r in part])
+            for part in (related, unrelated)
+        )
+        views[view] = {
+            "auc": auc(a, b),
+            "tpr_at_zero_fp": float((a > b.max()).mean()),
+            "unrelated_max": float(b.max()),
+        }
+    p_related, p_unrelated = (-np.array([r["p"] for r in part]) for part in (related, unrelated))
+    return {
+        "related": len(related),
+        "unrelated": len(unrelated),
+        "auc": auc(p_related, p_unrelated),
+        "tpr_at_zero_fp": float((p_related > p_unrelated.max()).mean()),
+        "called_related": len(told),
+        "false_positives": sum(r["verdict"] == RELATED for r in unrelated),
+        "called_unrelated": sum(r["verdict"] == UNRELATED for r in unrelated),
+        "least_p_unrelated": float(min(r["p"] for r in unrelated)),
+        "seconds": float(np.median(seconds)) if seconds else None,
+        "views": views,
+        "missed": [
+            {k: r[k] for k in ("a", "b", "what", "kind", "score", "p", "verdict")}
+            for r in rows
+            if r["kind"] in (RELATED, MISS) and r["verdict"] != RELATED
+        ],
+    }
+
+
+def auc(related: np.ndarray, unrelated: np.ndarray) -> float:
+    """The chance that a related pair scores above an unrelated one; ties count a half."""
+    above = (related[:, None] > unrelated[None]).mean()
+    return float(above + 0.5 * (related[:, None] == unrelated[None]).mean())
+
+
+def _plot(rows: Sequence[dict], path: Path) -> None:
     import matplotlib
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    related, unrelated = (
-        [row["score"] for row in rows if row["kind"] == kind] for kind in ("related", "unrelated")
-    )
-    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.6))
-    left.hist(unrelated, bins=np.linspace(-0.1, 1, 56), label=f"{len(unrelated)} unrelated pairs")
-    left.hist(related, bins=np.linspace(-0.1, 1, 56), label=f"{len(related)} related pairs")
-    left.axvline(null.threshold(RELATED_RATE), color="black", linestyle=":", label="threshold")
-    left.set_xlabel("matched score")
-    left.set_ylabel("pairs")
-    left.legend()
-    ordered = np.sort(unrelated)
-    places = (np.arange(len(ordered)) + 0.5) / len(ordered)
-    right.plot(null.law().ppf(places), ordered, ".", label="scores")
-    right.plot(ordered, ordered, label="fit")
-    right.set_xlabel("quantile of the fitted law")
-    right.set_ylabel("unrelated score")
-    right.legend()
+    nulls = nulls_of(table_of(rows)["pairs"])
+    figure, axes = plt.subplots(1, len(NAMES), figsize=(3.2 * len(NAMES), 3.2))
+    for axis, view in zip(axes, NAMES, strict=True):
+        for kind in (UNRELATED, RELATED):
+            found = [
+                r["statistics"][view] for r in rows if r["kind"] == kind and view in r["statistics"]
+            ]
+            axis.hist(found, bins=40, label=f"{len(found)} {kind}", alpha=0.7)
+        if view in nulls:
+            line = nulls[view].threshold(RELATED_RATE / len(NAMES))
+            axis.axvline(line, color="black", linestyle=":")
+        axis.set_yscale("log")
+        axis.set_title(view)
+    axes[0].set_ylabel("pairs")
+    axes[0].legend(fontsize=7)
     figure.tight_layout()
     figure.savefig(path, dpi=110, metadata={"Software": None})
     plt.close(figure)
 
 
-def _page(rows: list[dict], f: dict) -> str:
+def page(rows: Sequence[dict], f: dict) -> str:
+    """The part of the results page."""
     lines = [
         "## Related against unrelated pairs",
         "",
-        f"{f['related']} related and {f['unrelated']} unrelated pairs. AUC **{f['auc']:.4f}**, "
-        f"true positives at zero false positives **{f['tpr_at_zero_fp']:.3f}**; highest "
-        f"unrelated score {f['unrelated_max']:.3f}, lowest related {f['related_min']:.3f}.",
+        f"{f['related']} related and {f['unrelated']} unrelated pairs. By p-value: AUC "
+        f"**{f['auc']:.4f}**, true positives at zero false positives "
+        f"**{f['tpr_at_zero_fp']:.3f}**. Called *related* (p at most {RELATED_RATE:.0e}): "
+        f"{f['called_related']} of the related, {f['false_positives']} of the unrelated, whose "
+        f"least p is {f['least_p_unrelated']:.1e}. "
+        f"{f['called_unrelated']} of the unrelated are called *unrelated*, the rest *cannot tell*. "
+        "Unrelated pairs are judged by tables without either of their models.",
         "",
-        "![Scores of related and unrelated pairs, and the fit of the null](pairs.png)",
+        "![Each view's statistic of related and unrelated pairs](pairs.png)",
         "",
-        f"The null: Gumbel's law, mean {f['null']['mean']:.4f}, sd {f['null']['sd']:.4f} over "
-        f"{f['null']['count']} pairs (Kolmogorov-Smirnov p = {f['fit_p']:.2g}). "
-        f"The verdict *related* asks for a score from **{f['threshold']:.3f}**, above which that "
-        f"law leaves {f['rate']:.0e}: true positives there {f['tpr_at_threshold']:.3f}, "
-        f"false positives {f['false_positives_at_threshold']}.",
-        "",
-        "Not called related, of those that are:",
-        "",
-        *(
-            [f"- {m['what']}: {m['a']} and {m['b']}, score {m['score']:.3f}" for m in f["misses"]]
-            or ["- none"]
-        ),
-        "",
-        "| a | b | what | score | canonical | whole | official | PCS | rearranged |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "| view | AUC | true positives at zero false ones | highest unrelated |",
+        "|---|---|---|---|",
     ]
+    for view, figures in f["views"].items():
+        lines.append(
+            f"| {view} | {figures['auc']:.4f} | {figures['tpr_at_zero_fp']:.3f} "
+            f"| {figures['unrelated_max']:.3f} |"
+        )
+    lines += ["", "Not called related, of those that are:", ""]
+    lines += [
+        f"- {m['what']}: {m['a']} and {m['b']}, score {m['score']:.3f}, p {m['p']:.1e}"
+        + (" (not to be detected)" if m["kind"] == MISS else "")
+        for m in f["missed"]
+    ] or ["- none"]
+    lines += ["", "Unrelated pairs, by sort:", ""]
+    lines += ["| sort | pairs | highest score | least p |", "|---|---|---|---|"]
+    unrelated = [r for r in rows if r["kind"] == UNRELATED]
+    for group in dict.fromkeys(r["group"] for r in unrelated):
+        part = [r for r in unrelated if r["group"] == group]
+        score, p = max(r["score"] for r in part), min(r["p"] for r in part)
+        lines.append(f"| {group} | {len(part)} | {score:.3f} | {p:.1e} |")
+    head = ["a", "b", "what", "verdict", "score", *NAMES, "PCS", "rearranged", "what happened"]
+    lines += ["", "| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
     for row in rows:
-        if row["kind"] != "unrelated":
-            numbers = (row[k] for k in ("score", "canonical", "whole", "official", "pcs"))
-            cells = [row["a"], row["b"], row["what"], *map(_number, numbers)]
-            cells.append("yes" if row["rearranged"] else "")
-            lines.append("| " + " | ".join(cells) + " |")
+        if row["kind"] == UNRELATED:
+            continue
+        cells = [row["a"], row["b"], row["what"], row["verdict"], _number(row["score"])]
+        cells += [_number(row["scores"].get(view)) for view in NAMES]
+        cells += [_number(row["pcs"]), "yes" if row["rearranged"] else ""]
+        cells.append(", ".join(row["findings"]))
+        lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 
 

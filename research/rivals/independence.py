@@ -11,6 +11,7 @@ number.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from zlib import crc32
 
 import numpy as np
 from scipy import stats
@@ -21,7 +22,8 @@ from research.rivals.subject import Subject, common_texts
 LAYERS = 8
 """At most so many layers of a model are looked at, evenly spaced."""
 READ = 512
-"""Tokens, each a text of its own, so that any two tokenizers will do."""
+"""Tokens, each a text of its own, so that any two tokenizers will do; those of the least hash, so
+that two models' are mostly the same."""
 FEW = 64
 MOST = 1000.0
 """A matching that agrees wholly has a p-value of zero."""
@@ -41,7 +43,8 @@ def activations(subject: Subject) -> Activations | None:
     """None of models without a gate, or with experts."""
     import torch
 
-    words = dict(list(subject.texts.items())[-READ:])
+    by_hash = sorted(subject.texts, key=lambda text: crc32(text.encode()))
+    words = {text: subject.texts[text] for text in by_hash[:READ]}
     ids = torch.tensor(list(words.values()))[:, None]
     model = subject.running()
     blocks = {n: m for n, m in model.named_modules() if hasattr(m, "gate_proj")}

@@ -13,7 +13,7 @@ import numpy as np
 from research.rivals.kernels import linear_cka
 from research.rivals.subject import Subject
 
-TEXTS, LENGTH, TOKENS = 128, 160, 24
+TEXTS, LENGTH, TOKENS = 128, 120, 12
 """How many texts, of how many characters, of which the model reads so many tokens."""
 DEPTH = 18 / 32
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from huref_zk.errors import InputError
 from huref_zk.models.families import family_for
 from huref_zk.models.layers import Layer, dimensions, read_layer
 from huref_zk.models.load import EMBEDDED, open_model
@@ -16,8 +17,9 @@ from huref_zk.models.load import EMBEDDED, open_model
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-MOST = 4096
-"""Tokens, those learnt first, that stand for a vocabulary."""
+MOST = 8500
+"""Tokens, those learnt first, that stand for a vocabulary: all of a small one, though as many were
+added."""
 SPACES = str.maketrans({"Ġ": " ", "▁": " ", "Ċ": "\n"})
 
 
@@ -55,16 +57,23 @@ class Subject:
 
     @cached_property
     def tokenizer(self) -> Tokenizer:
+        """InputError without a tokenizer.json."""
         from tokenizers import Tokenizer
 
-        return Tokenizer.from_file(str(self.folder / "tokenizer.json"))
+        path = self.folder / "tokenizer.json"
+        if not path.is_file():
+            raise InputError(f"{self.ref} has no {path.name}")
+        return Tokenizer.from_file(str(path))
 
     def running(self):
-        """The model in transformers, float32, in evaluation mode. Not kept."""
+        """The model in transformers, float32, in evaluation mode. Not kept. InputError for a GGUF
+        file without a folder beside it."""
         import torch
         from transformers import AutoModelForCausalLM
         from transformers.utils import logging
 
+        if not self.folder.is_dir():
+            raise InputError(f"{self.ref} cannot run here: no folder")
         logging.disable_progress_bar()
         return AutoModelForCausalLM.from_pretrained(self.folder, dtype=torch.float32).eval()
 
