@@ -10,7 +10,7 @@ import functools
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
@@ -122,6 +122,20 @@ reading_options = together(
 )
 """How a model is read: revision, allow_pickle, map_file."""
 
+
+def base_option(command: Command) -> Command:
+    """--base, for commands with ``model``: it makes that the reference ADAPTER+BASE."""
+
+    @click.option(
+        "--base", help="The model that an adapter (LoRA) belongs to; MODEL is its folder."
+    )
+    @functools.wraps(command)
+    def wrapper(*args: Any, model: str, base: str | None, **kwargs: Any) -> Any:
+        return command(*args, model=f"{model}+{base}" if base else model, **kwargs)
+
+    return cast(Command, wrapper)
+
+
 tokens_option = click.option(
     "--tokens", type=IN, help="The file of token ids given to commit, if one was."
 )
@@ -158,7 +172,7 @@ choice_options = together(
 )
 """What of a model is fingerprinted: recipe, layers, tokens, token_choice, count."""
 
-model_options = together(reading_options, choice_options)
+model_options = together(reading_options, base_option, choice_options)
 """All that invariants.prepare.prepare takes by keyword, but progress."""
 
 

@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from huref_zk.errors import InputError
+from huref_zk.models.adapter import ADAPTER
 from huref_zk.models.checkpoint import Checkpoint
 from huref_zk.models.foreign import foreign
 from huref_zk.models.formats.choice import format_of
@@ -26,7 +27,6 @@ MAX_INDEX = 64 << 20
 MAX_SHARDS = 1 << 14
 SAFE = ("model.safetensors", "model.safetensors.index.json")
 PICKLED = ("pytorch_model.bin", "pytorch_model.bin.index.json")
-ADAPTER = "adapter_config.json"
 _WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".gguf")
 _NO_WEIGHTS = ("training_args.bin", "optimizer.bin", "scheduler.pt", "optimizer.pt")
 
@@ -51,11 +51,14 @@ def open_folder(folder: Path, allow_pickle: bool) -> Checkpoint:
     """The checkpoint of a folder. Raises InputError."""
     if (folder / ADAPTER).exists():
         beside = [name for name in (*SAFE, *PICKLED) if (folder / name).exists()]
+        if beside:
+            raise InputError(
+                f"{folder} holds {beside[0]} and {ADAPTER}: transformers reads the adapter's base, "
+                "others the file; keep one of the two"
+            )
         raise InputError(
-            f"{folder} holds {beside[0]} and {ADAPTER}: transformers reads the adapter's base, "
-            "others the file; keep one of the two"
-            if beside
-            else f"{folder} holds an adapter ({ADAPTER}); --base names the model that it belongs to"
+            f"{folder} holds an adapter ({ADAPTER}); name the model that it belongs to with "
+            "--base, or write ADAPTER+BASE"
         )
     if not (folder / "config.json").exists():
         raise InputError(
@@ -64,9 +67,7 @@ def open_folder(folder: Path, allow_pickle: bool) -> Checkpoint:
     config = read_json(folder / "config.json", MAX_CONFIG, unique=True)
     weights = find_weights(folder, config, allow_pickle)
     store = open_store(folder, weights)
-    return Checkpoint(
-        folder, config, store, format_of(folder, config, store), unread(folder, weights)
-    )
+    return Checkpoint(folder, config, store, format_of(folder, config), unread(folder, weights))
 
 
 def find_weights(folder: Path, config: dict[str, Any], allow_pickle: bool) -> Weights:

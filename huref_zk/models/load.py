@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from huref_zk.errors import InputError
+from huref_zk.models.adapter import Adapted, is_adapter
 from huref_zk.models.folder import open_folder
 from huref_zk.models.foreign import told
 from huref_zk.models.gguf_reader import is_gguf
@@ -18,7 +19,8 @@ EMBEDDED = {f"demo-{name}": DATA / "models" / name for name in ("base", "child",
 
 def open_model(ref: str, *, revision: str | None = None, allow_pickle: bool = False) -> Model:
     """Open a model by reference: an embedded name (demo-base, demo-child, demo-stranger), a Hugging
-    Face folder, a GGUF file, or a hub id with ``revision``.
+    Face folder, a GGUF file, a hub id with ``revision``, or ADAPTER+BASE: the folder of a LoRA
+    adapter and any of these.
 
     Raises InputError for anything else or malformed, EnvironmentLacks for a missing library or hub.
     """
@@ -33,6 +35,12 @@ def open_model(ref: str, *, revision: str | None = None, allow_pickle: bool = Fa
         from huref_zk.models.gguf_file import GgufFile
 
         return GgufFile(path)
+    adapter, plus, base = ref.partition("+")
+    if plus and os.path.isdir(adapter):
+        if not is_adapter(Path(adapter)):
+            raise InputError(f"{adapter} is no adapter's folder: it holds no adapter_config.json")
+        opened = open_model(base, revision=revision, allow_pickle=allow_pickle)
+        return Adapted(Path(adapter), opened, allow_pickle)
     if HUB_ID.match(ref):
         return open_folder(download(ref, revision, allow_pickle), allow_pickle)
     raise InputError(
