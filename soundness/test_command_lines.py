@@ -46,7 +46,7 @@ def right(chain) -> tuple[dict[str, bytes], list[list[str]]]:
 def test_whatever_is_typed(half, right, tmp_path):
     files, lines = right
     seen = command_lines.run(RUNS[half], 0, tmp_path, files, lines)
-    assert {code for _, code in seen} >= {0, 1, 2}
+    assert {code for _, code in seen} >= ({0, 2} if half == "light" else {0, 1, 2})
     assert len({command for command, _ in seen}) > 20
 
 
