@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from huref_zk.errors import InputError
+
 _LFS = b"version https://git-lfs.github.com/spec/"
 _CONVERT = "convert it to safetensors"
 # (a glob in the folder, what it means)
@@ -52,9 +54,18 @@ def foreign(folder: Path) -> str | None:
 
 def told(path: Path) -> str:
     """ "; " and what a file that cannot be read is instead, where that is known; else nothing."""
+    if not path.is_file():
+        return ""
     try:
         with open(path, "rb") as file:
             head = file.read(len(_LFS))
     except OSError:
         return ""
     return "; it is a git-lfs pointer: run git lfs pull" if head == _LFS else ""
+
+
+def regular(path: Path) -> None:
+    """InputError for anything but a regular file, perhaps behind links: whoever opens a pipe waits
+    until somebody writes into it."""
+    if not path.is_file():
+        raise InputError(f"{path} is not a regular file")

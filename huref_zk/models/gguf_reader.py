@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from huref_zk.errors import InputError
-from huref_zk.models.foreign import told
+from huref_zk.models.foreign import regular, told
 
 MAX_KEYS = 1 << 16
 MAX_TENSORS = 1 << 20
@@ -65,6 +65,7 @@ def read_header(path: Path, seen: Callable[[str, Any], None] = lambda key, value
 
     Raises InputError.
     """
+    regular(path)
     try:
         with open(path, "rb") as file:
             head = file.read(4)

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, ClassVar
 
 from huref_zk.errors import InputError
-from huref_zk.models.foreign import told
+from huref_zk.models.foreign import regular, told
 from huref_zk.models.store import dtype_of
 
 MAX_PICKLE = 64 << 20
@@ -100,6 +100,7 @@ class _Tensor:
 
 def read_pickled(path: Path) -> dict[str, Piece | None]:
     """The tensors of a file by name; None for what is no dense tensor. Raises InputError."""
+    regular(path)
     try:
         with open(path, "rb") as file:
             found = _zipped(file) if zipfile.is_zipfile(path) else _plain(file)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from huref_zk.errors import EnvironmentLacks, InputError
-from huref_zk.models.foreign import told
+from huref_zk.models.foreign import regular, told
 from huref_zk.models.store import Store, agree, dtype_of, too_large
 
 _BITS = {"F4": 4, "F6_E2M3": 6, "F6_E3M2": 6, "BOOL": 8, "C64": 64}
@@ -105,6 +105,7 @@ def places(path: Path) -> dict[str, Place]:
         raise EnvironmentLacks(
             f"reading models needs safetensors ({e}); install the extra 'prove'"
         ) from e
+    regular(path)
     found: dict[str, Place] = {}
     try:
         with safe_open(path, "numpy") as file:

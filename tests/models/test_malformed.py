@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -235,7 +236,30 @@ def test_a_folder_in_the_weights_place(folder):
         (place / "model.safetensors").unlink()
         (place / "model.safetensors").mkdir()
 
-    damaged(folder, apply, "is not a valid safetensors file")
+    damaged(folder, apply, "is not a regular file")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+@pytest.mark.parametrize(
+    "name", ["model.safetensors", "config.json", "tokenizer.json", "vocab.json", "tokenizer.model"]
+)
+def test_a_pipe_in_a_files_place(folder, name):
+    """Whoever opens one waits for ever."""
+
+    def apply(place):
+        (place / name).unlink(missing_ok=True)
+        os.mkfifo(place / name)
+
+    damaged(folder, apply, "is not a regular file")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+@pytest.mark.parametrize("name", ["pytorch_model.bin", "model.safetensors.index.json", "m.gguf"])
+def test_a_pipe_as_the_only_weights(folder, name):
+    (folder / "model.safetensors").unlink()
+    os.mkfifo(folder / name)
+    refused("is not a regular file|holds m.gguf", folder, allow_pickle=True)
+    refused("no such folder or file|is not a regular", folder / name)
 
 
 def index(change):
