@@ -33,6 +33,7 @@ COMMANDS = {
     "render": ("huref_zk.cli.image", "render"),
     "sheet": ("huref_zk.cli.image", "sheet"),
     "attack": ("huref_zk.cli.attack", "attack"),
+    "models": ("huref_zk.cli.models", "models"),
     "demo": ("huref_zk.cli.demo", "demo"),
 }
 

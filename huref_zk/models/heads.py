@@ -102,9 +102,8 @@ def has_attention(model: Model, family: Family, i: int) -> bool:
     """Whether layer i has a block of attention; it must, where layers are not ``partial``."""
     if family.mixer is not None and model.has(named(family.mixer, i)):
         return False
-    first = family.qkv or family.q_b or family.q
-    assert first is not None
-    return not family.partial or model.has(named(first, i))
+    first = [t for t in (family.qkv, family.q_b, family.q) if t is not None]
+    return not family.partial or any(model.has(named(t, i)) for t in first)
 
 
 def read_heads(
@@ -288,7 +287,7 @@ def _scale(model: Model, family: Family, hd: int) -> float | None:
             raise InputError(f"{model.source}: config says {key} = {value!r}")
         return None if value is None else float(value)
 
-    scale = None
+    scale = family.scale
     for keys, power in ((family.scale_root_keys, -0.5), (family.scale_keys, 1.0)):
         for value in filter(None, map(told, keys)):
             scale = value**power

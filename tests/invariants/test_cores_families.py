@@ -29,6 +29,10 @@ FFN_NORMS = {
     "gpt_neo": "ln_2",
     "gptj": "ln_1",
     "opt": "final_layer_norm",
+    "biogpt": "final_layer_norm",
+    "xglm": "final_layer_norm",
+    "codegen": "ln_1",
+    "ctrl": "layernorm2",
     "mpt": "norm_2",
     "olmo2": None,
     "olmo3": None,
@@ -67,7 +71,9 @@ def blocks_of(case, layer):
     """[(function of rows (S, d), weight of each row (S,) or None)], in torch."""
     import torch
 
-    if case.model_type == "opt":
+    if case.model_type == "ctrl":
+        return [(layer.ffn, lambda x: None)]
+    if case.model_type in ("opt", "biogpt", "xglm"):
         return [(lambda x: layer.fc2(layer.activation_fn(layer.fc1(x))), lambda x: None)]
     if case.model_type in ("bloom", "mpt"):
         mlp = getattr(layer, "ffn", None) or layer.mlp

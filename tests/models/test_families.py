@@ -54,15 +54,11 @@ def reset(case, model, tensors):
     logits_with(case, model, tensors)
 
 
-def test_every_entry_has_a_case():
-    """And every entry makes sense, and is reached."""
-    tried = {(f.name, tuple(f.when.items())) for f in (opened(n)[4] for n in CASES)}
-    for family in FAMILIES:
-        assert flaw(family) is None
-        old = {"RefinedWeb", "RefinedWebModel"}.intersection(family.model_types)
-        assert old or family.refused or (family.name, tuple(family.when.items())) in tried
-    served = {opened(n)[2]["model_type"] for n in CASES} | {"RefinedWeb", "RefinedWebModel"}
-    assert served == {t for f in FAMILIES for t in f.model_types}
+def test_every_entry_makes_sense():
+    """That each is tried, here or with transformers' own modules, test_family_types.py sees."""
+    assert [flaw(family) for family in FAMILIES] == [None] * len(FAMILIES)
+    names = {opened(name)[4].name for name in CASES}
+    assert len(names) > 25 and names <= {family.name for family in FAMILIES}
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -118,7 +114,9 @@ def entry(name: str):
     return family_of({"model_type": case.model_type, **case.config})
 
 
-PAIRS = [(n, r) for n in CASES for r in REWRITES if fits(r, entry(n), CASES[n].alibi)]
+PAIRS = [
+    (n, r) for n in CASES for r in REWRITES if fits(r, entry(n), CASES[n].alibi, CASES[n].pinned)
+]
 
 
 @pytest.mark.parametrize("name, rewrite", PAIRS)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -23,13 +23,13 @@ OPENERS = ("gate_proj", "g_proj", "gate", "linear_gate", "g_a_proj")
 
 def capture(module, query, key, value, attention_mask=None, scaling=None, dropout=0.0, **_):
     """Attention over a sequence of one: the value itself. Keeps what it was asked."""
-    CAPTURED["q"], CAPTURED["k"] = query, key
-    CAPTURED["scale"] = query.shape[-1] ** -0.5 if scaling is None else scaling
     heads = query.shape[1]
     out = value.repeat_interleave(heads // value.shape[1], dim=1)
-    if "keep" in CAPTURED:  # (rows, heads): which heads count in which sequence
-        out = out * CAPTURED["keep"][:, :, None, None]
-    CAPTURED["heads"] = heads
+    if module is CAPTURED.get("of"):
+        CAPTURED["q"], CAPTURED["k"], CAPTURED["heads"] = query, key, heads
+        CAPTURED["scale"] = query.shape[-1] ** -0.5 if scaling is None else scaling
+        if "keep" in CAPTURED:  # (rows, heads): which heads count in which sequence
+            out = out * CAPTURED["keep"][:, :, None, None]
     return out.transpose(1, 2).contiguous(), None
 
 
@@ -41,14 +41,37 @@ def register() -> None:
     ALL_MASK_ATTENTION_FUNCTIONS.register("capture", eager_mask)
 
 
+@contextlib.contextmanager
+def capturing(model: nn.Module) -> Iterator[None]:
+    """Attention answered by `capture`, throughout a model."""
+    register()
+    configs = {id(m.config): m.config for m in model.modules() if hasattr(m, "config")}
+    for config in configs.values():
+        config._attn_implementation = "capture"
+    try:
+        yield
+    finally:
+        CAPTURED.clear()
+        for config in configs.values():
+            config._attn_implementation = "eager"
+
+
 @dataclass
 class Place:
-    """One layer of a model: the layer's module, its attention, its feed-forward modules."""
+    """One layer of a model: the layer's module, its attention, its feed-forward modules; openers:
+    modules inside of attention whose answers count without being differentiated; silent: what else
+    stands in the layer, and is kept from writing."""
 
     model: nn.Module
     layer: nn.Module
     attention: nn.Module | None
     ffn: list[nn.Module]
+    openers: list[nn.Module] = field(default_factory=list)
+    silent: list[nn.Module] = field(default_factory=list)
+
+    @property
+    def blocks(self) -> list[nn.Module]:
+        return [m for m in (self.attention, *self.ffn, *self.silent) if m is not None]
 
 
 def _with(hidden, args, kwargs):
@@ -88,7 +111,7 @@ def run(
     """Run the model with the layer fed ``hidden`` (n, d); modules fed ``into`` or made to answer
     ``out``. What each named module (the layer, attention, ffn) was given and answered, (n, d)."""
     seen: dict[nn.Module, list] = {}
-    watched = [m for m in (place.layer, place.attention, *place.ffn) if m is not None]
+    watched = [place.layer, *place.blocks]
     into, out = into or {}, out or {}
     d = hidden.shape[-1]
     with hooks() as held:
@@ -151,12 +174,9 @@ class Frozen:
         """Note the size of what each is given, head by head if it has heads."""
 
         def note(module, args, output):
-            x, y = args[0], _first(output)
+            x = args[0]
             x = x.reshape(len(x), -1, x.shape[-1])  # (tokens, heads or 1, dimension)
-            if isinstance(module, nn.LayerNorm) or "LayerNorm" in type(module).__name__:
-                if float(x.mean(-1).abs().max()) > 0 and abs(float(y.mean())) < 1e9:
-                    centre = _centres(module)
-                    x = x - x.mean(-1, keepdim=True) if centre else x
+            x = x - x.mean(-1, keepdim=True) if _centres(module) else x
             size = x.square().mean(dim=(0, 2)).sqrt()
             self.kept.setdefault(module, []).append(size)
 
@@ -238,7 +258,7 @@ def jacobian(y: torch.Tensor, x: torch.Tensor, parts: int = 1) -> np.ndarray:
 
 def before(place: Place, module: nn.Module, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """(gain (d,), offset (d,)): what the module reads of normalised rows x is x gain + offset."""
-    zero = {m: torch.zeros_like(x) for m in (place.attention, *place.ffn) if m is not None}
+    zero = {m: torch.zeros_like(x) for m in place.blocks}
     with torch.no_grad():
         u = run(place, x, out=zero)[module][0]
         v = run(place, -x, out=zero)[module][0]
@@ -250,8 +270,7 @@ def before(place: Place, module: nn.Module, x: torch.Tensor) -> tuple[torch.Tens
 
 def after(place: Place, module: nn.Module, x: torch.Tensor) -> tuple[torch.Tensor, bool]:
     """(factor (d,), normed): what becomes of the module's answer before it is added."""
-    modules = [m for m in (place.attention, *place.ffn) if m is not None]
-    zero = {m: torch.zeros_like(x) for m in modules}
+    zero = {m: torch.zeros_like(x) for m in place.blocks}
     y = torch.randn(x.shape, dtype=x.dtype, generator=torch.Generator().manual_seed(1))
     y = y - y.mean(dim=1, keepdim=True)
     y = y / y.square().mean(dim=1, keepdim=True).sqrt()
@@ -290,7 +309,7 @@ def attention_cores(place: Place, Xc: np.ndarray, X: np.ndarray) -> tuple:
     gain, offset = before(place, module, x)
     factor, normed = after(place, module, x)
     inner = Frozen(norms(module))
-    openers = named(module, OPENERS) + list(getattr(place, "openers", []))
+    openers = named(module, OPENERS) + place.openers
     with without_biases(module, openers):
         return (
             *_heads(place, module, inner, (x, xc), (gain, offset), openers),
@@ -301,6 +320,7 @@ def attention_cores(place: Place, Xc: np.ndarray, X: np.ndarray) -> tuple:
 
 def _heads(place, module, inner, rows, before_, openers) -> tuple:
     (x, xc), (gain, offset) = rows, before_
+    CAPTURED["of"] = module
     with torch.no_grad(), inner.measuring():
         run(place, x, into={module: xc * gain})
     heads = CAPTURED["heads"]
@@ -320,20 +340,20 @@ def _heads(place, module, inner, rows, before_, openers) -> tuple:
     u = (rows * gain + offset).requires_grad_()
     with inner.frozen(), constant(openers):
         y = run(place, rows, into={module: u})[module][1]
-        O = jacobian(y, u, heads) * gain.numpy()[:, None]
+        written = jacobian(y, u, heads) * gain.numpy()[:, None]
     del CAPTURED["keep"]
-    return A, O, scale
+    return A, written, scale
 
 
-def joined(A, O, scale, factor, normed, Xc, sides) -> tuple[np.ndarray, np.ndarray]:
+def joined(A, written, scale, factor, normed, Xc, sides) -> tuple[np.ndarray, np.ndarray]:
     """(a, b) as docs/cores.md says."""
-    O = np.array([sides(o) for o in O])
-    total = O.sum(axis=0)
+    out = np.array([sides(o) for o in written])
+    total = out.sum(axis=0)
     if normed:
         size = np.sqrt(np.square(Xc @ total).mean())
-        O, total = O * factor / size, total * factor / size
+        out, total = out * factor / size, total * factor / size
     a = np.zeros_like(total)
-    for Ah, Oh in zip(A, O, strict=True):
+    for Ah, Oh in zip(A, out, strict=True):
         Ah = sides(Ah)
         w = ((Xc @ Oh) * (Xc @ total)).sum() / np.linalg.norm(Xc @ total)
         a += w * Ah / np.sqrt(1 + np.square(Xc @ Ah @ Xc.T * scale).mean())

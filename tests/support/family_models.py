@@ -7,6 +7,7 @@ transformers knows: the same function under other names.
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -63,8 +64,9 @@ class Parts:
 class Case:
     """model_type and config of a transformers model; parts(layer module) -> Parts; layers: path to
     its list of layers, embed to its embedding. centred: norms subtract the mean; qk: how queries
-    and keys are normalised; alibi: heads differ by place, so they cannot be permuted. remote:
-    (family's config, twin's tensors -> tensors in that layout, and back)."""
+    and keys are normalised; alibi: heads differ by place, so they cannot be permuted; pinned: fixed
+    positions are added to the stream, so its dimensions cannot be. remote: (family's config, twin's
+    tensors -> tensors in that layout, and back)."""
 
     model_type: str
     config: dict
@@ -74,6 +76,7 @@ class Case:
     centred: bool = False
     qk: str | None = None
     alibi: bool = False
+    pinned: bool = False
     multimodal: bool = False
     remote: tuple[dict, Callable, Callable] | None = None
     variant: str = ""
@@ -242,6 +245,25 @@ def mpt(L) -> Parts:
 def opt(L) -> Parts:
     before = norms(L, "self_attn_layer_norm", "final_layer_norm")
     return Parts(*separate(L.self_attn, "out_proj", HEADS), *dense(L, "fc1", "fc2"), before)
+
+
+def neox_japanese(L) -> Parts:
+    before = norms(L, "input_layernorm", "post_attention_layernorm")
+    return interleaved(L.attention, L.mlp, before)
+
+
+def codegen(L) -> Parts:
+    """qkv_proj as (quarter of the heads, q or v or k, hd, d)."""
+    w = n(L.attn.qkv_proj.weight).reshape(4, 3, 8, 32)
+    attention = (w[:, 0], w[:, 2], w[:, 1], out(L.attn.out_proj.weight))
+    return Parts(*attention, *dense(L.mlp, "fc_in", "fc_out"), norms(L, "ln_1", "ln_1"))
+
+
+def ctrl(L) -> Parts:
+    a = L.multi_head_attention
+    q, k, v = (heads(m.weight, HEADS) for m in (a.Wq, a.Wk, a.Wv))
+    ffn_ = [n(L.ffn[0].weight)], [n(L.ffn[2].weight)]
+    return Parts(q, k, v, out(a.dense.weight), *ffn_, norms(L, "layernorm1", "layernorm2"))
 
 
 def stablelm(L) -> Parts:
@@ -532,6 +554,51 @@ CASES = {
         embed="model.decoder.embed_tokens",
         centred=True,
     ),
+    "biogpt": Case(
+        "biogpt",
+        {**CLASSIC, "hidden_dropout_prob": 0.0, "max_position_embeddings": 64},
+        opt,
+        layers="biogpt.layers",
+        embed="biogpt.embed_tokens",
+        centred=True,
+    ),
+    "xglm": Case(
+        "xglm",
+        {
+            "vocab_size": VOCAB,
+            "d_model": 32,
+            "ffn_dim": 40,
+            "num_layers": LAYERS,
+            "attention_heads": HEADS,
+            "pad_token_id": 0,
+        },
+        opt,
+        centred=True,
+        pinned=True,
+    ),
+    "gpt_neox_japanese": Case(
+        "gpt_neox_japanese",
+        {
+            "vocab_size": VOCAB,
+            "hidden_size": 32,
+            "num_hidden_layers": LAYERS,
+            "num_attention_heads": HEADS,
+        },
+        neox_japanese,
+        layers="gpt_neox_japanese.layers",
+        embed="gpt_neox_japanese.embed_in",
+        centred=True,
+    ),
+    "codegen": Case("codegen", {**SHORT, "rotary_dim": 4}, codegen, **_H, centred=True),
+    "ctrl": Case(
+        "ctrl",
+        {"vocab_size": VOCAB, "n_embd": 32, "n_head": HEADS, "n_layer": LAYERS, "dff": 40},
+        ctrl,
+        layers="transformer.h",
+        embed="transformer.w",
+        centred=True,
+        pinned=True,
+    ),
     "falcon rw": Case(
         "falcon",
         {
@@ -690,7 +757,10 @@ def logits_with(case: Case, model, tensors: dict[str, np.ndarray]) -> np.ndarray
     if case.remote is not None:
         tensors = case.remote[2](tensors)
     model.load_state_dict({k: torch.from_numpy(np.array(w)) for k, w in tensors.items()})
-    with torch.no_grad():
+    # XGLM makes a tensor of the smallest number of float64, which float32 has no room for.
+    torch.set_default_dtype(torch.float64 if case.model_type == "xglm" else torch.float32)
+    with torch.no_grad(), contextlib.ExitStack() as after:
+        after.callback(torch.set_default_dtype, torch.float32)
         return model(torch.arange(12).reshape(1, -1) * 7 % VOCAB).logits.numpy()
 
 

@@ -58,6 +58,9 @@ class Weights:
             if f.qkv_layout == "stacked":
                 stops = np.cumsum([self.dims.heads, kv]) * hd
                 cut = [_view(x, (-1, hd, w.shape[1])) for x in np.split(w, stops)]
+            elif f.qkv_layout == "quarters":
+                x = _view(w, (self.dims.heads, 3, hd, w.shape[1]))  # four heads, one a quarter
+                cut = [x[:, 0], x[:, 2], x[:, 1]]
             else:
                 x = _view(w, (kv, self.group + 2, hd, w.shape[1]))
                 # Queries (kv, group, hd, in) cannot be one view of heads: Heads looks through.
@@ -364,9 +367,10 @@ REWRITES = {
 }
 
 
-def fits(name: str, family: Family, alibi: bool) -> bool:
+def fits(name: str, family: Family, alibi: bool, pinned: bool = False) -> bool:
     """Whether a rewrite keeps the function of such models."""
     return {
+        "permute_residual": not pinned,
         "permute_heads": not alibi,
         "mix_qk": not family.rotary,
         "scale_ffn": any((family.gate, family.gate_up, family.expert_gate)),

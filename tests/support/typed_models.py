@@ -52,7 +52,7 @@ SMALL: dict[str, Any] = {
     "mamba_n_groups": 1,
     "index_n_heads": 2,
     "index_head_dim": 8,
-    "index_topk": 4,
+    "index_topk": 64,
     "pad_token_id": 0,
     "bos_token_id": 1,
     "eos_token_id": 2,
@@ -69,7 +69,10 @@ class Type:
     """What is told of a type: changes to SMALL; layers: path to its list of layers; layer: the one
     that is looked at; attention, ffn: names of its modules there; openers: modules inside of
     attention whose answer counts without being differentiated; layer_norm: its norms take the mean
-    off; rotates: whether a rotation of the residual stream keeps its function."""
+    off; rotates: whether a rotation of the residual stream keeps its function; drop: what of SMALL
+    it does not get; scaled: what a block writes is multiplied by a number before it is added;
+    silent: further modules of the layer that write; readers: further tensors that read behind the
+    norm before attention; terms: those that the model has."""
 
     config: Mapping[str, Any] = field(default_factory=dict)
     layers: str = ""
@@ -80,15 +83,25 @@ class Type:
     rotates: bool = True
     drop: tuple[str, ...] = ()
     scaled: bool = False
+    silent: tuple[str, ...] = ()
+    readers: tuple[str, ...] = ()
+    terms: tuple[int, ...] = (0, 1, 2)
 
 
-def make_config(model_type: str, case: Type):
+def small_config(model_type: str, case: Type) -> dict[str, Any]:
+    """What of SMALL a type's config knows, and what its case changes."""
     from transformers import AutoConfig
 
     plain = AutoConfig.for_model(model_type)
     known = {**plain.to_dict(), **getattr(plain, "attribute_map", {})}
     small = {k: v for k, v in SMALL.items() if k in known and k not in case.drop}
-    small |= {"tie_word_embeddings": False, **case.config}
+    return {**small, "tie_word_embeddings": False, **case.config}
+
+
+def make_config(model_type: str, case: Type):
+    from transformers import AutoConfig
+
+    small = small_config(model_type, case)
     config = AutoConfig.for_model(model_type, **small)
     for part in (config, getattr(config, "text_config", None)):
         for eps in EPS:
@@ -138,9 +151,9 @@ def layers_of(model: nn.Module, case: Type) -> nn.ModuleList:
     if case.layers:
         return at(model, case.layers)
     for name, module in model.named_modules():
-        if isinstance(module, nn.ModuleList) and name.split(".")[-1] in ("layers", "h", "blocks"):
-            if "vision" not in name and "audio" not in name:
-                return module
+        listed = isinstance(module, nn.ModuleList) and name.split(".")[-1] in ("layers", "h")
+        if listed and "vision" not in name and "audio" not in name:
+            return module
     raise AssertionError("no layers")
 
 
@@ -154,9 +167,14 @@ def place_of(model: nn.Module, case: Type) -> Place:
         first(ATTENTION) if case.attention == "" else case.attention and at(layer, case.attention)
     )
     ffn = [first(FFN)] if case.ffn is None else [at(layer, n) for n in case.ffn]
-    place = Place(model, layer, attention or None, [m for m in ffn if m is not None])
-    place.openers = [at(attention, n) for n in case.openers]  # type: ignore[attr-defined]
-    return place
+    return Place(
+        model,
+        layer,
+        attention or None,
+        [m for m in ffn if m is not None],
+        [at(attention, n) for n in case.openers],
+        [at(layer, n) for n in case.silent],
+    )
 
 
 def saved(model: nn.Module, folder: Path) -> dict[str, np.ndarray]:
@@ -173,3 +191,28 @@ def saved(model: nn.Module, folder: Path) -> dict[str, np.ndarray]:
 
 def config_of(folder: Path) -> dict:
     return json.loads((folder / "config.json").read_text())
+
+
+def composed(model_type: str, text_type: str) -> tuple[dict, dict[str, np.ndarray]]:
+    """(config, tensors of all but images and sound, random) of a model with a text part; the rest
+    is as large as its config says by itself, and is never made."""
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText
+
+    from tests.support.type_cases import TYPES
+
+    text = {**small_config(text_type, TYPES.get(text_type, Type())), "model_type": text_type}
+    more = {"vocabulary_map": {"<image>": 5}} if model_type == "emu3" else {}
+    config = AutoConfig.for_model(model_type, text_config=text, **more)
+    make: Any = AutoModelForImageTextToText
+    if type(config) not in make._model_mapping:
+        make = AutoModelForCausalLM
+    with torch.device("meta"):
+        model = make.from_config(config)
+    rng, tensors = np.random.default_rng(0), {}
+    for name, p in model.state_dict().items():
+        if not any(
+            w in name for w in ("vision", "visual", "audio", "vq", "projector", "connector")
+        ):
+            values = rng.normal(size=tuple(p.shape)) if p.numel() < 1 << 20 else np.zeros(p.shape)
+            tensors[name] = values.astype(np.float32)
+    return json.loads(config.to_json_string(use_diff=False)), tensors

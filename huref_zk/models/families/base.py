@@ -23,7 +23,7 @@ MODEL = (
 
 LLAMA = Family(
     name="llama",
-    model_types=("llama", "internlm3", "iquestcoder", "cwm"),
+    model_types=("llama", "internlm3", "iquestcoder", "cwm", "emu3_text_model"),
     prefixes=MODEL,
     embedding="model.embed_tokens.weight",
     q=A + "q_proj.weight",
@@ -46,7 +46,7 @@ PLAIN_LLAMA = replace(
 QWEN3 = replace(
     PLAIN_LLAMA,
     name="qwen3",
-    model_types=("qwen3",),
+    model_types=("qwen3", "qwen3_vl_text"),
     qk_norm="head",
     q_norm=A + "q_norm.weight",
     k_norm=A + "k_norm.weight",
@@ -425,7 +425,7 @@ GLM = replace(
 GLM4 = replace(
     GLM,
     name="glm4",
-    model_types=("glm4",),
+    model_types=("glm4", "glm4v_text"),
     attention_post_norm=M + "post_self_attn_layernorm.weight",
     ffn_post_norm=M + "post_mlp_layernorm.weight",
 )
@@ -475,7 +475,11 @@ _COMMON: tuple[Family, ...] = (
     PLAIN_LLAMA,
     OPT,
     QWEN,
-    replace(PLAIN_LLAMA, name="qwen2", model_types=("qwen2",)),
+    replace(
+        PLAIN_LLAMA,
+        name="qwen2",
+        model_types=("qwen2", "qwen2_vl", "qwen2_vl_text", "qwen2_5_vl", "qwen2_5_vl_text"),
+    ),
     QWEN3,
     GEMMA,
     GEMMA2,

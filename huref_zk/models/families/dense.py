@@ -34,7 +34,7 @@ GRANITE = replace(
 COHERE = replace(
     PLAIN_LLAMA,
     name="cohere",
-    model_types=("cohere", "cohere2"),
+    model_types=("cohere", "cohere2", "cohere_compass_text"),
     layer_norm=True,
     ffn_norm=M + "input_layernorm.weight",
 )
@@ -228,26 +228,6 @@ CTRL = Family(
     rotary=False,
     **CLASSIC,
 )
-_CPM = "cpmant.encoder.layers.{i}."
-CPMANT = Family(
-    name="cpmant",
-    model_types=("cpmant",),
-    prefixes=("cpmant.", ""),
-    embedding="cpmant.input_embedding.weight",
-    head_dim_keys=("dim_head",),
-    q=_CPM + "self_att.self_attention.project_q.weight",
-    k=_CPM + "self_att.self_attention.project_k.weight",
-    v=_CPM + "self_att.self_attention.project_v.weight",
-    o=_CPM + "self_att.self_attention.attention_out.weight",
-    up=_CPM + "ffn.ffn.w_in.w_1.weight",
-    gate=_CPM + "ffn.ffn.w_in.w_0.weight",
-    down=_CPM + "ffn.ffn.w_out.weight",
-    attention_norm=_CPM + "self_att.layernorm_before_attention.weight",
-    ffn_norm=_CPM + "ffn.layernorm_before_ffn.weight",
-    activation="gelu",
-    activation_keys=(),
-    rotary=False,
-)
 MODERNBERT = replace(
     PLAIN_LLAMA,
     name="modernbert-decoder",
@@ -300,7 +280,6 @@ AFMOE_NORMS: dict[str, Any] = {
     "ffn_norm": M + "pre_mlp_layernorm.weight",
     "ffn_post_norm": M + "post_mlp_layernorm.weight",
 }
-FLINT = replace(QWEN3, name="flint", model_types=("flint",), ffn_keys=())
 
 _EXAONE = "transformer.h.{i}."
 EXAONE = replace(
@@ -349,7 +328,6 @@ DENSE: tuple[Family, ...] = (
     NEOX_JAPANESE,
     CODEGEN,
     CTRL,
-    CPMANT,
     MODERNBERT,
     HYPERCLOVAX_POST,
     HYPERCLOVAX,

@@ -100,7 +100,7 @@ class Family:
 
     Attention. attention_gate: what weighs each of o's columns, or each head, by gate_activation of
     what it says of the token, plus attention_gate_bias; gated_q: its rows follow each head's
-    queries in q. scale_keys: what logits are multiplied by, default head_dim^(-1/2);
+    queries in q. scale, scale_keys: what logits are multiplied by, default head_dim^(-1/2);
     scale_root_keys: to the power -1/2; scale_powers: config keys whose powers are a factor more.
 
     Positions. rotary: queries and keys are, or may be, turned by RoPE; false where positions are
@@ -217,6 +217,7 @@ class Family:
     attention_gate_bias: str | None = None
     gate_activation: str = "sigmoid"
     gated_q: bool = False
+    scale: float | None = None
     scale_keys: tuple[str, ...] = ()
     scale_root_keys: tuple[str, ...] = ()
     scale_powers: Mapping[str, Any] = field(default_factory=dict, hash=False)

@@ -5,7 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from huref_zk.models.families.base import GEMMA, LLAMA, PLAIN_LLAMA, QWEN3, QWEN_EXPERTS, A, M
+from huref_zk.models.families.base import (
+    GEMMA,
+    GEMMA3,
+    LLAMA,
+    PLAIN_LLAMA,
+    QWEN3,
+    QWEN_EXPERTS,
+    A,
+    M,
+)
 from huref_zk.models.families.dense import GRANITE
 from huref_zk.models.families.family import Family
 from huref_zk.models.families.mixtures import LATENT, W123, shared
@@ -95,9 +104,6 @@ KIMI_LINEAR = replace(
     LATENT,
     name="kimi_linear",
     model_types=("kimi_linear",),
-    q_a=None,
-    q_a_norm=None,
-    q_b=None,
     partial=True,
     mixer=A + "A_log",
     rotary=False,
@@ -147,10 +153,20 @@ GRANITE_HYBRID = replace(
     experts_down=_SPARSE + "output_linear.weight",
     shared_gate_up=M + "shared_mlp.input_linear.weight",
     shared_down=M + "shared_mlp.output_linear.weight",
-    gate_up=M + "shared_mlp.input_linear.weight",
-    down=M + "shared_mlp.output_linear.weight",
+    down=None,
     ffn_bias_keys=(),
     partial=True,
+)
+GRANITE_HYBRID_DENSE = replace(
+    GRANITE_HYBRID,
+    when={"num_local_experts": 0},
+    router=None,
+    experts_gate_up=None,
+    experts_down=None,
+    shared_gate_up=None,
+    shared_down=None,
+    gate_up=M + "shared_mlp.input_linear.weight",
+    down=M + "shared_mlp.output_linear.weight",
 )
 FALCON_H1 = replace(
     LLAMA,
@@ -160,7 +176,21 @@ FALCON_H1 = replace(
     scale_powers={"key_multiplier": 1, "attention_in_multiplier": 2},
     **{**_FF, "ffn_norm": M + "pre_ff_layernorm.weight"},
 )
+GEMMA4 = replace(
+    GEMMA3,
+    name="gemma4",
+    model_types=("gemma4_text", "gemma4_unified_text"),
+    norm_offset=0.0,
+    value_norm="head",
+    scale=1.0,
+    sizes_vary=True,
+    ffn_keys=(),
+    shared_kv="num_kv_shared_layers",
+    defaults={},
+)
 HYBRIDS: tuple[Family, ...] = (
+    replace(GEMMA4, when={"enable_moe_block": True}, refused="its experts have norms of their own"),
+    GEMMA4,
     QWEN3_5,
     QWEN3_NEXT,
     JAMBA,
@@ -169,6 +199,10 @@ HYBRIDS: tuple[Family, ...] = (
         LFM2,
         name="lfm3",
         model_types=("lfm3",),
+        o=A + "o_proj.weight",
+        q_norm=A + "q_norm.weight",
+        k_norm=A + "k_norm.weight",
+        attention_gate=A + "gate_proj.weight",
         attention_post_norm=M + "post_operator_norm.weight",
         ffn_post_norm=M + "post_ffn_norm.weight",
     ),
@@ -189,12 +223,15 @@ HYBRIDS: tuple[Family, ...] = (
     KIMI_LINEAR,
     RECURRENT,
     BAMBA,
+    GRANITE_HYBRID_DENSE,
     GRANITE_HYBRID,
     FALCON_H1,
     replace(
         QWEN3_5,
         name="lara_mini",
         model_types=("lara_mini",),
+        norm_offset=0.0,
+        gated_q=False,
         **{**QWEN_EXPERTS, **shared("shared_expert")},
     ),
 )

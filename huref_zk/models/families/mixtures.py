@@ -99,11 +99,7 @@ MIXTURES: tuple[Family, ...] = (
     replace(DEEPSEEK_V3, name="glm4_moe_lite", model_types=("glm4_moe_lite",)),
     replace(DEEPSEEK_V3, name="sarvam_mla", model_types=("sarvam_mla",)),
     replace(LATENT, name="minicpm3", model_types=("minicpm3", "youtu")),
-    replace(
-        DEEPSEEK_V3,
-        name="axk1",
-        model_types=("axk1",),
-    ),
+    replace(QWEN3, name="flint", model_types=("flint",), **QWEN_EXPERTS),
     replace(QWEN3, name="dots1", model_types=("dots1",), **SIGMOID),
     replace(LLAMA, name="solar_open", model_types=("solar_open",), **SIGMOID),
     replace(
