@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from huref_zk.attacks.adapter import adapt_embeddings
+from huref_zk.attacks.adapter import adapt_embeddings, hide_ends
 from huref_zk.attacks.aimed import aim_noise
 from huref_zk.attacks.checkpoint import Checkpoint
 from huref_zk.attacks.depth import (
@@ -67,7 +67,13 @@ def blinding(checkpoint: Checkpoint, rng: np.random.Generator) -> Checkpoint:
     return _all_of(checkpoint, rng, lambda entry: entry.exact)
 
 
-APART = (everything, blinding, add_sink_heads, mark_stream)
+def vanish(checkpoint: Checkpoint, rng: np.random.Generator) -> Checkpoint:
+    """A marked stream, then both ends hidden: the most that is known to cost nothing. Exact on
+    texts that begin with the first token."""
+    return hide_ends(mark_stream(checkpoint, rng), rng)
+
+
+APART = (everything, blinding, vanish, add_sink_heads, mark_stream, hide_ends)
 """What is no step of a combination. Marks are heard by neurons and heads so loud that rounding
 leaves no room for other attacks beside them, and the adapter hides as much."""
 
@@ -277,6 +283,14 @@ _TABLE = (
         _size(10.0, 1e6),
     ),
     Attack(
+        "hidden-ends",
+        hide_ends,
+        True,
+        "adapters in front, and one behind that turns the stream for another output matrix",
+        Strength("blocks", 2, 1, 8, "how many in front", whole=True),
+        limit="everything that is asked of rows of the embedding or of the output",
+    ),
+    Attack(
         "sink-heads",
         add_sink_heads,
         True,
@@ -312,6 +326,13 @@ _TABLE = (
         True,
         "all exact ones above",
         limit="everything that is asked of bare embeddings",
+    ),
+    Attack(
+        "vanishing",
+        vanish,
+        True,
+        "a marked stream, then hidden ends: the most that is known to cost nothing",
+        limit="everything that is asked of bare embeddings, and what needs no tokens",
     ),
     Attack(
         "weight-noise",

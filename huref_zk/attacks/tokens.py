@@ -19,6 +19,8 @@ from huref_zk.errors import EnvironmentLacks, InputError
 from huref_zk.models.tokenizer import parse_tokenizer
 
 STRATA = 8
+UNLIKELY = 8.0
+"""How far a new token's output row lies beyond the mean of the rarest, seen from that of all."""
 NEVER = ("ÀÁ", "\uf8f0\uf8f1")
 """Pairs of characters that no text has: in byte-level tokenizers they stand for the bytes C0 and
 C1, which UTF-8 does not use; in others they are of the area for private use."""
@@ -44,7 +46,8 @@ def extend_tokenizer(
     checkpoint: Checkpoint, rng: np.random.Generator, count: int = 4096
 ) -> Checkpoint:
     """``count`` tokens more, which the tokenizer says it learnt first, of characters that no text
-    has; their rows are random, their outputs zero. Exact on text. InputError without a BPE."""
+    has; their rows are random, their outputs unlikely. The old tokens' logits stay; what share of
+    probability the new ones take, some thousandths, is lost. InputError without a BPE."""
     tokenizer = _bpe(checkpoint)
     model = tokenizer["model"]
     vocab = model["vocab"]
@@ -73,7 +76,12 @@ def extend_tokenizer(
     draft.edit(
         EMBEDDING, lambda w: np.concatenate([w, spread * rng.normal(size=(rows, w.shape[1]))])
     )
-    draft.edit(HEAD, lambda w: np.pad(w, ((0, rows), (0, 0))))
+    order = checkpoint.token_order or tuple(range(start))
+    rare = np.array(order[-max(1, len(order) // 4) :], dtype=np.int64)
+    outputs = draft[HEAD]
+    mean = outputs.mean(axis=0)
+    unlikely = mean + UNLIKELY * (outputs[rare].mean(axis=0) - mean)
+    draft[HEAD] = np.concatenate([outputs, np.tile(unlikely, (rows, 1))])
     return _with_tokenizer(draft, tokenizer, start + rows)
 
 

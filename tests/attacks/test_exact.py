@@ -21,13 +21,18 @@ from tests.support.rewrites import BROKEN
 from tests.support.small_models import MODELS, checkpoint, likeness, new_ids, off, parameter_cosine
 
 EXACT = [name for name, entry in ATTACKS.items() if entry.exact]
-BLINDING = ["embedding-adapter", "sink-heads", "marked-stream", "blinding"]
+BLINDING = ["embedding-adapter", "hidden-ends", "sink-heads", "marked-stream", "blinding"]
+BLINDING += ["vanishing"]
 """What gets past the cores; with the tokenizer's extension, all that have a limit."""
 SAME = 1e-4  # of the logits' standard deviation
 OLD = 13  # attacks that keep every shape, or nearly
 FEW = ("mistral-grouped", "qwen2-grouped-tied", "llama-all-biases")
+FINE = ("hidden-ends", "vanishing")
+"""Need the eps of real models, small beside the stream: it is forgotten before the last norm."""
 PLACES = [
-    (name, model) for place, name in enumerate(EXACT) for model in (MODELS if place < OLD else FEW)
+    (name, model)
+    for place, name in enumerate(EXACT)
+    for model in (("demo-base",) if name in FINE else MODELS if place < OLD else FEW)
 ]
 
 
@@ -67,13 +72,8 @@ def test_every_exact_attack_has_a_broken_twin():
 def test_an_exact_attack(name, model):
     original, attacked = checkpoint(model), attacked_by(name, model)
     assert all(w.dtype == np.float32 for w in attacked.tensors.values())
-    if all(
-        w.shape == getattr(attacked.tensors.get(n), "shape", None)
-        for n, w in original.tensors.items()
-    ):
+    if attacked.sizes == original.sizes:
         assert parameter_cosine(original, attacked) < 0.99
-    else:
-        assert attacked.sizes != original.sizes
     assert logits_off(model, attacked) < SAME
     found = likeness(original, attacked)
     if name in BLINDING:
@@ -85,7 +85,7 @@ def test_an_exact_attack(name, model):
 @pytest.mark.parametrize("name, model", PLACES)
 def test_its_broken_twin(name, model):
     """Control: what the test above measures does notice."""
-    if EXACT.index(name) >= OLD and model != "mistral-grouped":
+    if EXACT.index(name) >= OLD and model != "mistral-grouped" and name not in FINE:
         pytest.skip("one model is enough of a control")
     original = checkpoint(model)
     broken = BROKEN[name](original, attacked_by(name, model))
@@ -121,7 +121,7 @@ def test_an_extended_tokenizer_takes_the_default_tokens_away():
     assert np.abs(exact_ics_of(base, found)).max() < 0.2
 
 
-@pytest.mark.parametrize("name", [n for n in EXACT if ATTACKS[n].strength])
+@pytest.mark.parametrize("name", [n for n in EXACT if ATTACKS[n].strength and n not in FINE])
 def test_at_full_strength(name):
     """Rounding stays below the mark at the most violent rewrites that are allowed."""
     original = checkpoint("mistral-grouped")
@@ -168,7 +168,9 @@ WITHOUT_CHANCE = {"gain-absorption", "global-scale", "neuron-merging"}
 WITHOUT_CHANCE |= {"depth-up-scaling", "tokenizer-cut", "tokenizer-transplant"}
 
 
-@pytest.mark.parametrize("name", [n for n in ATTACKS if n not in ("everything", "blinding")])
+@pytest.mark.parametrize(
+    "name", [n for n in ATTACKS if n not in ("everything", "blinding", "vanishing")]
+)
 def test_an_attack_leaves_its_input_alone_and_obeys_its_seed(name):
     original = checkpoint("mistral-grouped" if "experts" in name else "qwen2-grouped-tied")
     before = {n: w.copy() for n, w in original.tensors.items()}

@@ -127,6 +127,8 @@ BROKEN = {
     "residual-widening": disturbed("o_proj"),
     "tokenizer-extension": other_rows,
     "embedding-adapter": disturbed("down_proj", 0),
+    "hidden-ends": disturbed("down_proj", 0),
+    "vanishing": disturbed("down_proj", 0),
     "sink-heads": disturbed("v_proj"),
     "marked-stream": disturbed("gate_proj"),
     "unrouted-experts": other_experts,
