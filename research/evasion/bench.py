@@ -68,9 +68,8 @@ class Bench:
 
     def compared(self, attacked: Checkpoint) -> dict[str, Any]:
         """What `compare` says: verdict, p, score, and the view that says so."""
-        sides = [Side(name, x.model(), None) for name, x in (("a", self.original), ("b", attacked))]
-        told = compare(*sides)
-        v = told.verdict
+        a, b = Side("original", self.original.model(), None), Side("copy", attacked.model(), None)
+        v = compare(a, b).verdict
         return {"verdict": v.word, "p": v.p, "score": v.score, "view": v.view}
 
     def loss(self, checkpoint: Checkpoint) -> float:

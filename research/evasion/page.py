@@ -14,6 +14,10 @@ BESIDE = {"SmolLM2-135M": "#c55a11", "demo-base": "#1f4e79"}
 def page(rows: list[Row]) -> str:
     """Markdown: exact attacks, inexact ones by strength, what a search and training found."""
     lines = [
+        "## Evasion",
+        "",
+        "![Damage against what is still seen](evasion.svg)",
+        "",
         "Damage: nats a token of held-out text above the original's. cos v: of the pictures' "
         "vectors, over the original's tokens found by",
         "text, and over the tokens that the attacked model's tokenizer learnt first. "
@@ -76,7 +80,7 @@ def _label(r: Row) -> str:
 
 def _said(r: Row) -> str:
     if "verdict" not in r:
-        return "–"
+        return ""
     return f"{r['verdict']}, {r['score']:.2f} ({r['view']}), p {r['p']:.0e}"
 
 

@@ -16,8 +16,8 @@ from huref_zk.attacks import ATTACKS, Checkpoint
 from huref_zk.errors import InputError
 from research.evasion.bench import Bench
 
-BUDGETS = (0.05, 0.2, 0.5)
-TRIALS = 24
+BUDGETS = (0.05, 0.2)
+TRIALS = 16
 RANGES: dict[str, tuple[float, float]] = {
     "aimed-noise": (0.01, 0.6),
     "weight-noise": (0.02, 0.6),

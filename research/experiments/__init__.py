@@ -17,7 +17,7 @@ Progress = Callable[[str, int, int], None]
 
 # name -> (module, what it shows), in the order of the page
 EXPERIMENTS = {
-    "attacks": ("attacks_table", "rewrites that keep a model's function, and what they change"),
+    "evasion": ("evasion", "what attacks cost a model, and what is still seen of it"),
     "derivations": ("derivations_table", "models derived from a base, and how far they move"),
     "pairs": ("pairs", "related against unrelated pairs, the null and its fit"),
     "long": ("long_training", "score against tokens of further training"),
@@ -42,9 +42,7 @@ def assemble(out: Path) -> str:
     parts = [
         "# Results\n\nEvery table and plot below is made by `python -m research.experiments NAME`, "
         "from scratch, models included.\nFigures depend a little on the Python release, whose "
-        "source is the text that trains them, and on torch.\nPictures, vectors and sketches of "
-        "attacks and derivations were last made of the paper's form, the plain terms\nof the last "
-        "two layers over the rarest tokens; for the recipe `whole` see [cores](cores.md).\n"
+        "source is the text that trains them, and on torch.\n"
     ]
     for name in EXPERIMENTS:
         part = out / f"{name}.md"
