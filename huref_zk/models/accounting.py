@@ -46,6 +46,8 @@ def account(model: Model, family: Family, names: tuple[str, ...]) -> None:
     known = {template_signature(t) for t in templates(family)}
     # A bias stands beside any weight; whether it counts is for the family to say.
     known |= {s.removesuffix("weight") + "bias" for s in known if s.endswith(".weight")}
+    known |= {s + "_bias" for s in known if not s.endswith((".weight", "bias"))}
+    begun = template_signature(family.activation_tensors or "") or None
     layers = {s[: s.index("#")] for s in known if "#" in s}
     found: dict[str, list[str]] = {}
     for name in names:
@@ -58,6 +60,8 @@ def account(model: Model, family: Family, names: tuple[str, ...]) -> None:
             )
         inside = any(sign.startswith(start) for start in layers) if layers else False
         if sign in known or not inside or _BUFFERS.search(sign):
+            continue
+        if begun is not None and sign.startswith(begun):
             continue
         if _SCALES.search(sign) and _part_of(sign, known):
             raise InputError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pickle
 from pathlib import Path
@@ -151,3 +152,105 @@ def test_the_config_is_checked_as_elsewhere(pickled):
     edit_json(pickled / "config.json", model_type="mamba")
     with pytest.raises(InputError, match="not supported"):
         cores(pickled, allow_pickle=True)
+
+
+# --- older and sharded files --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16])
+def test_the_older_form(pickled, saved, kind):
+    """Of torch before 1.6: no archive, but pickles one after the other."""
+    state = {n: t.to(kind) for n, t in torch.load(pickled / NAME).items()}
+    torch.save(state, pickled / NAME, _use_new_zipfile_serialization=False)
+    assert not (pickled / NAME).read_bytes().startswith(b"PK")
+    model = open_model(str(pickled), allow_pickle=True)
+    for name, tensor in state.items():
+        assert np.array_equal(model.tensor(name), tensor.float().numpy()), name
+    assert same(cores(pickled, allow_pickle=True), cores(saved)) == (kind == torch.float32)
+
+
+@pytest.mark.parametrize("how", ["cut", "longer", "hostile"])
+def test_damaged_older_files(pickled, tmp_path, how):
+    state = torch.load(pickled / NAME)
+    if how == "hostile":
+        state["x"] = Hostile(tmp_path / "executed")
+    torch.save(state, pickled / NAME, _use_new_zipfile_serialization=False)
+    data = (pickled / NAME).read_bytes()
+    if how == "cut":
+        (pickled / NAME).write_bytes(data[:-1000])
+    if how == "longer":
+        at = data.rindex((64).to_bytes(8, "little"))
+        (pickled / NAME).write_bytes(data[:at] + (1 << 60).to_bytes(8, "little") + data[at + 8 :])
+    refused("is not a plain checkpoint", pickled, allow_pickle=True)
+    assert not (tmp_path / "executed").exists()
+
+
+def test_strides_and_views(pickled):
+    """Tensors that share a storage, begin inside of it, or lie in it by columns."""
+    whole = torch.arange(24.0)
+    state = {"a": whole[4:].reshape(4, 5), "b": whole.reshape(4, 6).T, "c": whole[::3]}
+    for zipped in (True, False):
+        torch.save(state, pickled / NAME, _use_new_zipfile_serialization=zipped)
+        model = open_model(str(pickled), allow_pickle=True)
+        for name, tensor in state.items():
+            assert np.array_equal(model.tensor(name), tensor.numpy())
+
+
+def test_shards_by_their_index(pickled, saved):
+    good = cores(pickled, allow_pickle=True)
+    state = torch.load(pickled / NAME)
+    names = sorted(state)
+    parts = {f"pytorch_model-0000{n + 1}-of-00003.bin": names[n::3] for n in range(3)}
+    for part, held in parts.items():
+        torch.save({name: state[name] for name in held}, pickled / part)
+    where = {name: part for part, held in parts.items() for name in held}
+    index = pickled / "pytorch_model.bin.index.json"
+    index.write_text(json.dumps({"weight_map": where}))
+    refused("pytorch_model.bin beside pytorch_model.bin.index.json", pickled, allow_pickle=True)
+    (pickled / NAME).unlink()
+    assert same(cores(pickled, allow_pickle=True), good)
+    refused("holds only pickled weights", pickled)
+    moved = {**where, LAST_UP: next(p for p in parts if p != where[LAST_UP])}
+    index.write_text(json.dumps({"weight_map": moved}))
+    refused("up_proj.weight is ", pickled, allow_pickle=True)
+    index.write_text(json.dumps({"weight_map": where}))
+    (pickled / where[LAST_UP]).unlink()
+    refused("the shard .* is missing", pickled, allow_pickle=True)
+
+
+def program(*codes: bytes) -> bytes:
+    return b"\x80\x02" + b"".join(codes) + b"."
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        program(b"}", b")\x85" + b"\x85" * 200_000, b"K\x01s"),  # a deep tuple for a name
+        program(b"}", b"r\xff\xff\xff\x7f"),  # a memo of two thousand million places
+        program(b"\x96" + (1 << 40).to_bytes(8, "little")),  # a terabyte of bytes
+        program(b"cbuiltins\neval\n", b"X\x01\x00\x00\x001", b"\x85R"),
+        program(b"ctorch\nSize\n", b"K\x01\x85R"),
+        program(b"]" + b"(" * 100_000),
+        program(b"ccollections\nOrderedDict\n)R", b"}X\x01\x00\x00\x00aK\x01sb"),
+    ],
+    ids=["hash", "memo", "bytes", "eval", "size", "marks", "state"],
+)
+def test_programs_that_do_harm_elsewhere(pickled, data):
+    import zipfile
+
+    with zipfile.ZipFile(pickled / NAME, "w") as archive:
+        archive.writestr("archive/data.pkl", data)
+        archive.writestr("archive/version", "3")
+    refused("is not a plain checkpoint|is missing|no state dict", pickled, allow_pickle=True)
+
+
+def test_a_compressed_archive_is_refused(pickled):
+    """Its entries could grow a thousandfold."""
+    import zipfile
+
+    with zipfile.ZipFile(pickled / NAME) as old:
+        entries = {name: old.read(name) for name in old.namelist()}
+    with zipfile.ZipFile(pickled / NAME, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in entries.items():
+            archive.writestr(name, data)
+    refused("archive is compressed", pickled, allow_pickle=True)
