@@ -123,9 +123,9 @@ def test_finished_comparisons_are_not_made_again(tmp_path):
 
 def test_the_page_has_the_parts_that_are_there_in_order(tmp_path):
     (tmp_path / "pairs.md").write_text("## Pairs\n\n![plot](pairs.png)\n")
-    (tmp_path / "attacks.md").write_text("## Attacks\n")
+    (tmp_path / "derivations.md").write_text("## Derivations\n")
     page = assemble(tmp_path)
-    assert page.index("## Attacks") < page.index("## Pairs")
+    assert page.index("## Derivations") < page.index("## Pairs")
     assert "](results/pairs.png)" in page
 
 
@@ -133,7 +133,7 @@ def test_the_command_lists_and_refuses():
     listed = CliRunner().invoke(experiment, ["--json"])
     assert set(json.loads(listed.output)["experiments"]) == set(EXPERIMENTS)
     unknown = CliRunner().invoke(experiment, ["nothing"])
-    assert unknown.exit_code == 2 and "known: attacks" in unknown.output
+    assert unknown.exit_code == 2 and "known: evasion" in unknown.output
 
 
 def test_the_bundled_table_is_of_these_strangers():

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from huref_zk.invariants.sketch import ics
-from research.experiments.models import smollm2
+from research.experiments.models import smollm2, smollm2_folder
 
 if TYPE_CHECKING:
     from research.derivations.corpus import Texts
@@ -53,16 +53,10 @@ TINY_STEPS = {
 LARGE_STEPS = {
     "sft": 4,
     "lora": 4,
-    "dpo": 2,
     "gblm-50": 0,
     "llm-pruner-narrow": 3,
-    "llm-pruner-last": 3,
-    "surgery": 0,
-    "crash-share": 2,
-    "crash-drop": 2,
     "int8": 0,
     "int4": 0,
-    "average": 4,
     "ties": 4,
     "dare": 4,
     "upscaled": 0,
@@ -105,9 +99,7 @@ class Bench:
         self.base, self.models = base, out / "models"
         self.ref = smollm2() if large else base
         if large:
-            self.folder = self.models / LARGE
-            if not (self.folder / "config.json").exists():
-                folders.from_gguf(self.ref, self.folder)
+            self.folder = smollm2_folder(out)
         else:
             self.folder = folders.folder_of(base)
         self.tokenizer = Tokenizer.from_file(str(self.folder / folders.TOKENIZER))

@@ -25,6 +25,17 @@ def smollm2() -> str:
     return str(found)
 
 
+def smollm2_folder(out: Path) -> Path:
+    """SmolLM2 as a Hugging Face folder below ``out``/models, made there once: something that can
+    run and has a tokenizer.json."""
+    folder = out / "models" / "smollm2"
+    if not (folder / "config.json").exists():
+        from research.derivations.folders import from_gguf
+
+        from_gguf(smollm2(), folder)
+    return folder
+
+
 def gemma3(folder: Path) -> str:
     """Gemma 3 270M as GGUF, GEMMA3 in ``folder``; joined there from the four packages
     GEMMA3_PARTS if it is not there yet. InputError for a file that is another."""

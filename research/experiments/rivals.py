@@ -17,7 +17,7 @@ import numpy as np
 
 from huref_zk.errors import HurefError
 from huref_zk.files.writing import write_atomically
-from research.experiments.models import smollm2
+from research.experiments.models import smollm2, smollm2_folder
 from research.experiments.pair_list import MISS, RELATED, UNRELATED, Pair, all_pairs, roots, short
 
 Progress = Callable[[str, int, int], None]
@@ -34,7 +34,7 @@ def run(out: Path, progress: Progress) -> dict:
     from research.rivals.table import RIVALS
 
     pairs = [p for p in all_pairs(out, progress) if p.a != smollm2() or p.what in LARGE]
-    runs_as = {smollm2(): out / "models" / "smollm2"}
+    runs_as = {smollm2(): smollm2_folder(out)}
     bench = Bench(RIVALS, set(roots(out, progress).values()), runs_as)
     rows = scored(pairs, bench, out / "rivals.jsonl", progress)
     figures = {rival.name: figures_of(rival.name, rows) for rival in RIVALS}
