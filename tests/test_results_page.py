@@ -16,7 +16,6 @@ from research.experiments.__main__ import experiment
 from research.experiments.pair_list import MISS, RELATED, UNRELATED, Pair
 from research.experiments.strangers import STRANGERS, config_of
 
-
 VIEWS = ("whole", "layers", "no tokens", "parts")
 
 
