@@ -74,8 +74,7 @@ def _heads(model: Model, family: Family, dims: Dimensions, i: int, tokens: Token
     found = read_heads(model, family, dims, i, tokens)
     if found is None:
         return None
-    before = gain(model, family, dims, family.attention_norm, i)
-    q, k, v = (folded(w, before, family) for w in (found.q, found.k, found.v))
+    q, k, v = (folded(w, found.before, family) for w in (found.q, found.k, found.v))
     o = centred(found.o, 0) if family.layer_norm else found.o
     heads, kv, hd, vd = found.heads, found.kv, found.hd, found.vd
     if found.q_gain is not None:

@@ -6,16 +6,17 @@ or, without any, over directions of the residual stream as if all were alike.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from huref_zk.errors import InputError
-from huref_zk.models.families import Family, text_config, value_at
+from huref_zk.models.families import Family, text_config
+from huref_zk.models.fused import cut
+from huref_zk.models.logits import logit_scale
 from huref_zk.models.model import Model
+from huref_zk.models.one_layer import Reading, Tokens
 from huref_zk.models.reading import (
     Dimensions,
     bias_vector,
@@ -30,22 +31,11 @@ from huref_zk.models.reading import (
 )
 
 
-class Tokens(Protocol):
-    """What inner norms and gates are asked about, float32 (S, d): centred over the tokens, and as
-    the block reads them."""
-
-    @property
-    def centred(self) -> np.ndarray: ...
-
-    @property
-    def read(self) -> np.ndarray: ...
-
-
 @dataclass(frozen=True)
 class Heads:
-    """float32: q (heads hd, d), k (kv hd, d), v (kv vd, d), o (d, heads vd), the gain of the norm
-    before not yet folded in. q_gain (heads hd,), k_gain (kv hd,): of a norm on queries and keys,
-    None without one. scale: what logits are multiplied by; None: hd^(-1/2)."""
+    """float32: q (heads hd, d), k (kv hd, d), v (kv vd, d), o (d, heads vd); before (d,): the gain
+    of the norm before, not yet folded in; q_gain (heads hd,), k_gain (kv hd,): of a norm on queries
+    and keys, None without one. scale: what logits are multiplied by; None: hd^(-1/2)."""
 
     q: np.ndarray
     k: np.ndarray
@@ -55,47 +45,10 @@ class Heads:
     kv: int
     hd: int
     vd: int
+    before: np.ndarray
     q_gain: np.ndarray | None = None
     k_gain: np.ndarray | None = None
     scale: float | None = None
-
-
-@dataclass(frozen=True)
-class _Reading:
-    """One layer of one model, and how large things are in it."""
-
-    model: Model
-    family: Family
-    dims: Dimensions
-    i: int
-    tokens: Tokens | None
-    before: np.ndarray
-
-    def has(self, template: str | None) -> bool:
-        return template is not None and self.model.has(named(template, self.i))
-
-    def matrix(self, template: str, rows: int, columns: int) -> np.ndarray:
-        return weight(self.model, self.family, named(template, self.i), rows, columns)
-
-    def rank(self, template: str) -> int:
-        """How many rows a matrix has."""
-        return matrix_shape(self.model, self.family, named(template, self.i))[0]
-
-    def squares(self, w: np.ndarray) -> np.ndarray:
-        """Mean square of what each row of w (n, d) says, float64 (n,)."""
-        w = w * self.before
-        if self.tokens is None:
-            return np.square(w, dtype=np.float64).sum(axis=1)
-        return np.square(self.tokens.centred @ w.T, dtype=np.float64).mean(axis=0)
-
-    def unit(self, w: np.ndarray, groups: int = 1) -> np.ndarray:
-        """w with each of so many groups of rows brought to a mean square of one."""
-        squares = self.squares(w).reshape(groups, -1).mean(axis=1)
-        scale = np.divide(1, np.sqrt(squares), out=np.zeros_like(squares), where=squares > 0)
-        out: np.ndarray = (
-            w.reshape(groups, -1, w.shape[1]) * scale.astype(np.float32)[:, None, None]
-        )
-        return out.reshape(w.shape)
 
 
 def has_attention(model: Model, family: Family, i: int) -> bool:
@@ -116,14 +69,14 @@ def read_heads(
     if not has_attention(model, family, i):
         return None
     before = gain(model, family, dims, family.attention_norm, i)
-    at = _Reading(model, family, dims, i, tokens, before)
+    at = Reading(model, family, dims, i, tokens, before)
     heads, kv, hd, vd = _sizes(at)
     gate = None
     if family.qkv is not None:
         assert hd == vd
         name = named(family.qkv, i)
         fused = weight(model, family, name, (heads + 2 * kv) * hd, dims.hidden)
-        q, k, v = _cut(fused, family.qkv_layout, (heads, kv, hd), f"{model.source}: {name}")
+        q, k, v = cut(fused, family.qkv_layout, (heads, kv, hd), f"{model.source}: {name}")
     else:
         q, gate = _queries(at, heads, hd)
         k, v = _keys_values(at, kv, hd, vd)
@@ -145,10 +98,12 @@ def read_heads(
                 (family.k_norm, kv, _kv_layer(at)),
             )
         ]
-    return Heads(q, k, v, o, heads, kv, hd, vd, gains[0], gains[1], _scale(model, family, hd))
+    return Heads(
+        q, k, v, o, heads, kv, hd, vd, before, gains[0], gains[1], logit_scale(model, family, hd)
+    )
 
 
-def _sizes(at: _Reading) -> tuple[int, int, int, int]:
+def _sizes(at: Reading) -> tuple[int, int, int, int]:
     """(heads, kv heads, head dimension of queries and keys, of values) of this layer."""
     family, dims = at.family, at.dims
     if not family.sizes_vary:
@@ -167,7 +122,7 @@ def _sizes(at: _Reading) -> tuple[int, int, int, int]:
     return rows[0] // hd, kv, hd, vd
 
 
-def _queries(at: _Reading, heads: int, hd: int) -> tuple[np.ndarray, np.ndarray | None]:
+def _queries(at: Reading, heads: int, hd: int) -> tuple[np.ndarray, np.ndarray | None]:
     """(q, the gate's rows among them or None)."""
     family, d = at.family, at.dims.hidden
     if family.q_b is not None and at.has(family.q_b):
@@ -183,7 +138,7 @@ def _queries(at: _Reading, heads: int, hd: int) -> tuple[np.ndarray, np.ndarray 
     return both[:, 0].reshape(-1, d), both[:, 1].reshape(-1, d)
 
 
-def _keys_values(at: _Reading, kv: int, hd: int, vd: int) -> tuple[np.ndarray, np.ndarray]:
+def _keys_values(at: Reading, kv: int, hd: int, vd: int) -> tuple[np.ndarray, np.ndarray]:
     family, d = at.family, at.dims.hidden
     if family.kv_a is None:
         j = _kv_layer(at)
@@ -208,7 +163,7 @@ def _keys_values(at: _Reading, kv: int, hd: int, vd: int) -> tuple[np.ndarray, n
     return k.reshape(-1, d), np.ascontiguousarray(both[:, plain:]).reshape(-1, d)
 
 
-def _through(at: _Reading, inner: np.ndarray, outer: np.ndarray, norm: str | None) -> np.ndarray:
+def _through(at: Reading, inner: np.ndarray, outer: np.ndarray, norm: str | None) -> np.ndarray:
     """outer (n, r) after inner (r, d), normalised between."""
     if norm is not None:
         gains = gain_vector(at.model, at.family, named(norm, at.i), len(inner))
@@ -217,7 +172,7 @@ def _through(at: _Reading, inner: np.ndarray, outer: np.ndarray, norm: str | Non
     return product
 
 
-def _kv_layer(at: _Reading) -> int:
+def _kv_layer(at: Reading) -> int:
     """The layer whose keys and values layer i reads."""
     family, i = at.family, at.i
     if family.shared_kv is None:
@@ -235,7 +190,7 @@ def _kv_layer(at: _Reading) -> int:
     return same[-1]
 
 
-def _same_stream(at: _Reading, w: np.ndarray, j: int) -> np.ndarray:
+def _same_stream(at: Reading, w: np.ndarray, j: int) -> np.ndarray:
     """Keys or values of layer j as if this layer's norm stood before them."""
     if j == at.i:
         return w
@@ -244,7 +199,7 @@ def _same_stream(at: _Reading, w: np.ndarray, j: int) -> np.ndarray:
     return w * ratio
 
 
-def _gate(at: _Reading, matrix: Any, heads: int, vd: int) -> np.ndarray:
+def _gate(at: Reading, matrix: Any, heads: int, vd: int) -> np.ndarray:
     """How far o's columns are open, (heads vd,): the mean over the tokens."""
     template = str(at.family.attention_gate)
     rows = at.rank(template)
@@ -265,7 +220,7 @@ def _gate(at: _Reading, matrix: Any, heads: int, vd: int) -> np.ndarray:
     return np.repeat(opened, vd) if rows == heads != heads * vd else opened
 
 
-def _opened(at: _Reading, w: np.ndarray, bias: np.ndarray | None) -> np.ndarray:
+def _opened(at: Reading, w: np.ndarray, bias: np.ndarray | None) -> np.ndarray:
     """(n,): the mean over the tokens of what opens a gate with rows w (n, d)."""
     if at.tokens is None:
         return np.ones(len(w), dtype=np.float32)
@@ -278,25 +233,7 @@ def _opened(at: _Reading, w: np.ndarray, bias: np.ndarray | None) -> np.ndarray:
     return mean
 
 
-def _scale(model: Model, family: Family, hd: int) -> float | None:
-    config: Mapping[str, Any] = {**family.defaults, **text_config(model.config)}
-
-    def told(key: str) -> float | None:
-        value = value_at(config, key)
-        if value is not None and (type(value) not in (int, float) or not 0 < value < math.inf):
-            raise InputError(f"{model.source}: config says {key} = {value!r}")
-        return None if value is None else float(value)
-
-    scale = family.scale
-    for keys, power in ((family.scale_root_keys, -0.5), (family.scale_keys, 1.0)):
-        for value in filter(None, map(told, keys)):
-            scale = value**power
-    for key, power in family.scale_powers.items():
-        scale = (hd**-0.5 if scale is None else scale) * (told(key) or 1.0) ** power
-    return scale
-
-
-def _normed(at: _Reading) -> bool:
+def _normed(at: Reading) -> bool:
     """Whether queries and keys of this layer are normalised."""
     if at.family.qk_norm is None or at.family.qk_norm_where is None:
         return at.family.qk_norm is not None
@@ -315,7 +252,7 @@ def qk_gain_grouped(
     if not has_attention(model, family, i):
         return out.reshape(-1)
     if family.sizes_vary:
-        at = _Reading(model, family, dims, i, None, out[0])
+        at = Reading(model, family, dims, i, None, out[0])
         hd = _sizes(at)[2]
         j = _kv_layer(at) if template == family.k_norm else i
         out[:, :hd] = qk_gains(model, family, template, heads, hd, j).reshape(heads, hd)
@@ -342,24 +279,3 @@ def qk_gains(
     if family.qk_norm == "head":
         return np.tile(gain_vector(model, family, name, hd, offset), heads)
     return gain_vector(model, family, name, heads * hd, offset)
-
-
-def _cut(
-    fused: np.ndarray, layout: str, sizes: tuple[int, int, int], what: str
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """q, k, v out of one matrix; see Family for the layouts."""
-    heads, kv, hd = sizes
-    group, d = heads // kv, fused.shape[1]
-    if layout == "stacked":
-        q, k, v = np.split(fused, [heads * hd, (heads + kv) * hd])
-        return q, k, v
-    if layout != "grouped" and group != 1:
-        raise InputError(f"{what} is fused head by head, but there are fewer kv heads than heads")
-    if layout == "quarters":
-        if heads % 4:
-            raise InputError(f"{what}: {heads} heads are not four quarters")
-        q, v, k = (p.reshape(-1, d) for p in np.split(fused.reshape(4, -1, d), 3, axis=1))
-        return q, k, v
-    parts = fused.reshape(kv, group + 2, hd, d)
-    q, k, v = (part.reshape(-1, d) for part in (parts[:, :-2], parts[:, -2], parts[:, -1]))
-    return q, k, v

@@ -17,12 +17,14 @@ import pytest
 import torch
 
 from huref_zk.errors import InputError
+from huref_zk.invariants.canonical import layer_pair
 from huref_zk.invariants.cores import Tokens, layer_cores
 from huref_zk.invariants.recipes import compute_cores, token_rows
 from huref_zk.invariants.sketch import exact_ics_of
 from huref_zk.models.families import FAMILIES, family_for, family_of
 from huref_zk.models.families.refusals import REFUSALS
-from huref_zk.models.layers import dimensions
+from huref_zk.models.heads import read_heads
+from huref_zk.models.layers import dimensions, read_attention_grouped
 from huref_zk.models.load import open_model
 from tests.support.black_box import attention_cores, capturing, ffn_core, joined
 from tests.support.family_models import CASES
@@ -33,6 +35,7 @@ from tests.support.typed_models import build, composed, config_of, place_of, sav
 
 IDS = np.arange(20, 44)
 SAME = 0.9999
+PAGE = Path(__file__).parents[2] / "docs" / "families.md"
 
 
 def known() -> set[str]:
@@ -54,7 +57,7 @@ def test_every_causal_type_is_known_or_refused_with_a_reason():
         with pytest.raises(InputError) as told:
             family_of({"model_type": name})
         assert reason in str(told.value) and len(reason) > 30 and "\n" not in reason
-    with pytest.raises(InputError, match="'unheard_of' is not supported; known are"):
+    with pytest.raises(InputError, match="'unheard_of' is not supported; `huref-zk models`"):
         family_of({"model_type": "unheard_of"})
 
 
@@ -63,7 +66,8 @@ def test_every_known_type_has_a_case():
     remote = {"RefinedWeb", "RefinedWebModel", "kimi_k2"}
     remote |= {c.remote[0]["model_type"] for c in CASES.values() if c.remote}
     assert known() - remote - tried - set(COMPOSED) - set(COMPOSED.values()) == set()
-    assert len(causal_types() & (known() | set(COMPOSED))) >= 120
+    count = len(causal_types() & (known() | set(COMPOSED)))
+    assert count >= 120 and f" {count} are read" in PAGE.read_text("utf-8")
 
 
 @functools.cache
@@ -181,6 +185,35 @@ def write(folder: Path, config: dict, tensors: dict[str, np.ndarray]) -> Path:
     (folder / "config.json").write_text(json.dumps(config))
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
     return folder
+
+
+def maps(left: np.ndarray, right: np.ndarray, heads: int, kv: int) -> np.ndarray:
+    """(d, d): left_h^T right_h added up over heads, right repeated."""
+    shape = (kv, heads // kv, -1, left.shape[1])
+    return np.einsum("kghd,khe->de", left.reshape(shape), right.reshape(kv, -1, left.shape[1]))
+
+
+@pytest.mark.parametrize("name", TYPES)
+def test_heads_of_one_size(name):
+    """What comparisons read: of every layer as many heads, as long; zeros without attention."""
+    _case, _model, config, tensors, family, dims = opened(name)
+    memory = MemoryModel(config, tensors)
+    attends = 0
+    for i in range(dims.layers):
+        q, k, v, o = read_attention_grouped(memory, family, dims, i)
+        narrow = (dims.kv_heads * dims.head_dim, dims.hidden)
+        assert q.shape == o.T.shape == (dims.width, dims.hidden) and k.shape == v.shape == narrow
+        found = read_heads(memory, family, dims, i)
+        if found is None:
+            assert not q.any() and not o.any()
+            continue
+        attends += 1
+        sizes, own = (dims.heads, dims.kv_heads), (found.heads, found.kv)
+        assert np.allclose(maps(q, k, *sizes), maps(found.q, found.k, *own), atol=1e-5)
+        assert np.allclose(maps(o.T, v, *sizes), maps(found.o.T, found.v, *own), atol=1e-5)
+        U, V, widths = layer_pair(memory, family, dims, i)
+        assert np.isfinite(U).all() and U.shape[1] == V.shape[1] == sum(widths)
+    assert attends > 0
 
 
 @pytest.mark.parametrize("name", COMPOSED)

@@ -111,7 +111,8 @@ def config(**changes):
 @pytest.mark.parametrize(
     "changes, message",
     [
-        ({"model_type": "mamba"}, "architecture 'mamba' is not supported; known are: .*llama"),
+        ({"model_type": "x"}, "architecture 'x' is not supported; `huref-zk models` lists"),
+        ({"model_type": "mamba"}, "mamba models are not supported: their layers are state spaces"),
         ({"model_type": ...}, "architecture 'None' is not supported"),
         ({"model_type": ["llama"]}, "is not supported"),
         ({"model_type": "x" * 10_000}, "is not supported"),

@@ -36,6 +36,7 @@ TYPES: dict[str, Type] = {
     "hyperclovax, no norm after": Type(config={"use_post_norm": False}),
     "persimmon": Type(config={"num_key_value_heads": 4}),
     "persimmon, plain": Type(config={"num_key_value_heads": 4, "qk_layernorm": False}),
+    "llama4_text, queries as they are": Type(config={"use_qk_norm": False}),
     "gpt_oss": Type(config=PLAIN_ROPE),
     "granitemoeshared": Type(ffn=SHARED),
     "granitemoe_swa": Type(ffn=SHARED),

@@ -19,8 +19,8 @@ from huref_zk.models.families.family import (
     QK_NORMS,
     TENSORS,
     Family,
-    flaw,
 )
+from huref_zk.models.families.flaws import flaw
 
 if TYPE_CHECKING:
     from huref_zk.models.model import Model
@@ -57,20 +57,20 @@ def text_config(config: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def family_of(config: Mapping[str, Any]) -> Family:
-    """The entry that a config fits. InputError, naming what is known, if there is none."""
+    """The entry that a config fits. InputError, saying why there is none, if there is none."""
     from huref_zk.models.families.refusals import REFUSALS
     from huref_zk.models.families.table import FAMILIES
 
     config = text_config(config)
     model_type = config.get("model_type")
     entries = [f for f in FAMILIES if model_type in f.model_types]
-    if not entries and model_type in REFUSALS:
+    if not entries and isinstance(model_type, str) and model_type in REFUSALS:
         raise InputError(f"{model_type} models are not supported: {REFUSALS[model_type]}")
     if not entries:
-        known = ", ".join(sorted({t for f in FAMILIES for t in f.model_types}))
+        known = len({t for f in FAMILIES for t in f.model_types})
         raise InputError(
-            f"architecture {str(model_type)[:40]!r} is not supported; known are: {known}; "
-            "--map FILE describes another one by hand"
+            f"architecture {str(model_type)[:40]!r} is not supported; `huref-zk models` lists the "
+            f"{known} that are; --map FILE describes another one by hand"
         )
     for family in entries:
         if all(value_at(config, key) == wanted for key, wanted in family.when.items()):

@@ -23,7 +23,7 @@ from huref_zk.models.families.family import Family
 
 FC: dict[str, Any] = {"gate": None, "up": M + "mlp.up_proj.weight"}
 CLASSIC: dict[str, Any] = {"layer_norm": True, "norm_bias": True}
-QK = {"q_norm": A + "q_norm.weight", "k_norm": A + "k_norm.weight"}
+QK: dict[str, Any] = {"q_norm": A + "q_norm.weight", "k_norm": A + "k_norm.weight"}
 
 GRANITE = replace(
     LLAMA,
@@ -263,7 +263,7 @@ HYPERCLOVAX_POST = replace(
     attention_post_norm=M + "post_norm1.weight",
     ffn_post_norm=M + "post_norm2.weight",
 )
-GATE = {"attention_gate": A + "gate_proj.weight"}
+GATE: dict[str, Any] = {"attention_gate": A + "gate_proj.weight"}
 BEAM = replace(
     GEMMA3,
     name="beam",

@@ -72,6 +72,7 @@ NEMOTRON_H = Family(
     model_types=("nemotron_h",),
     prefixes=("backbone.", "model.", ""),
     embedding="backbone.embeddings.weight",
+    head_dim_keys=("head_dim", "attention_head_dim"),
     kv_heads_keys=("num_key_value_heads",),
     layers_keys=("num_hidden_layers", "layers_block_type", "hybrid_override_pattern"),
     q="backbone.layers.{i}.mixer.q_proj.weight",
