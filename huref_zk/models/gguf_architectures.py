@@ -30,7 +30,6 @@ class Architecture:
 
 _A = Architecture
 ARCHITECTURES: Mapping[str, Architecture] = {
-    "apertus": _A("apertus"),
     "arcee": _A("arcee", interleaved=True),
     "baichuan": _A("baichuan", interleaved=True, split=True),
     "bloom": _A("bloom", stacked=True),
@@ -79,5 +78,5 @@ ARCHITECTURES: Mapping[str, Architecture] = {
     "smollm3": _A("smollm3", interleaved=True),
     "stablelm": _A("stablelm"),
     "starcoder": _A("gpt_bigcode"),
-    "starcoder2": _A("starcoder2"),
+    "starcoder2": _A("starcoder2", says={"hidden_act": "gelu_pytorch_tanh"}),
 }

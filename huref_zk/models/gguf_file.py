@@ -115,16 +115,16 @@ class GgufFile(Model):
             rows = sum(info.shape[axis] for info in infos)
             shape = (*shape[:axis], rows, *shape[axis + 1 :])
         shape = shape if source.slab is None else shape[1:]
-        if self._turned(source):
+        if self._turned(source, len(shape)):
             shape = (*shape[:-2], *shape[-2:][::-1])
         too_large(self.source, name, shape)
         return shape
 
-    def _turned(self, source: Source) -> bool:
+    def _turned(self, source: Source, axes: int) -> bool:
         """Whether the family keeps this with its last two axes swapped."""
         if source.how in ("experts", "gate_up"):
-            return self._family.experts_transposed
-        return source.how == "transposed"
+            return self._family.experts_transposed and axes == 3  # biases have two
+        return source.how == "transposed" and axes == 2
 
     def _dequantise(self, part: str, ids: np.ndarray | None = None) -> np.ndarray:
         """A tensor of the file, or these entries of its first axis, float32; no more is read."""
@@ -187,10 +187,10 @@ class GgufFile(Model):
         if source.how == "gate_up":
             gate, up = parts
             if self._family.experts_interleaved:
-                values = np.stack([gate, up], axis=2).reshape(len(gate), -1, gate.shape[2])
+                values = np.stack([gate, up], axis=2).reshape(len(gate), -1, *gate.shape[2:])
             else:
                 values = np.concatenate([gate, up], axis=1)
-        return values.swapaxes(-1, -2) if self._turned(source) and values.ndim > 1 else values
+        return values.swapaxes(-1, -2) if self._turned(source, values.ndim) else values
 
     def _heads(self, query: bool) -> int:
         keys = self._family.heads_keys if query else self._family.kv_heads_keys

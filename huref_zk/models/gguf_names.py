@@ -125,6 +125,9 @@ def _add(
             )
     else:
         out.setdefault(template, source)
+    if source.how in ("experts", "gate_up") and not template.endswith(("_bias", ".weight")):
+        beside = tuple(part.removesuffix("weight") + "bias" for part in source.parts)
+        _add(out, template + "_bias", Source(beside, source.how), tensors)
     if not template.endswith(".weight"):
         return
     beside = tuple(part.removesuffix("weight") + "bias" for part in source.parts)

@@ -42,6 +42,9 @@ PAIRED = (
 )
 ONE_MORE = ("gemma", "gemma2", "gemma3", "nemotron")
 FUSED_BY_HEAD = ("bloom", "gptneox")
+FUSED_EXPERTS = (
+    *("experts.gate_up_proj", "experts.gate_up_proj_bias", "block_sparse_moe.input_linear.weight"),
+)
 
 
 def interleaved(w: np.ndarray, heads: int) -> np.ndarray:
@@ -85,11 +88,15 @@ def converted(arch: str, config: dict, tensors: dict[str, np.ndarray]) -> dict[s
             stem, n, rest = (single or layered).groups()
             joined = f"{stem}.{rest}" if single else stem + rest
             stacks.setdefault(joined, {})[int(n)] = w
-        elif name.endswith("experts.gate_up_proj"):
-            stem = name.removesuffix("gate_up_proj")
-            gate, up = halves(arch, w)
-            out |= mapped(names, stem + "gate_proj.weight", gate)
-            out |= mapped(names, stem + "up_proj.weight", up)
+        elif name.endswith(FUSED_EXPERTS):
+            stem = re.sub(r"(experts\.gate_up_proj|input_linear\.weight)(_bias)?$", "", name)
+            stem += "experts." if "block_sparse_moe" not in stem else ""
+            stem = stem.replace("block_sparse_moe.", "mlp.experts.")
+            for half, part in zip(halves(arch, w), ("gate_proj", "up_proj"), strict=True):
+                end = "bias" if name.endswith("_bias") else "weight"
+                out |= mapped(names, f"{stem}{part}.{end}", half)
+        elif name.endswith("experts.down_proj_bias"):
+            out |= mapped(names, name.removesuffix("_bias") + ".bias", w)
         else:
             if arch == "gpt-oss" and name.endswith("experts.down_proj"):
                 w = w.swapaxes(1, 2)
@@ -102,7 +109,7 @@ def converted(arch: str, config: dict, tensors: dict[str, np.ndarray]) -> dict[s
 def halves(arch: str, w: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Gate and up (experts, F, d) of experts that have both in one."""
     if arch == "gpt-oss":  # (experts, d, 2 F), columns of the two taking turns
-        w = w.swapaxes(1, 2)
+        w = w.swapaxes(1, 2) if w.ndim == 3 else w
         return w[:, 0::2], w[:, 1::2]
     half = w.shape[1] // 2
     return w[:, :half], w[:, half:]
@@ -121,8 +128,6 @@ def falcon_fused(w: np.ndarray, config: dict) -> np.ndarray:
 def mapped(names, name: str, w: np.ndarray) -> dict[str, np.ndarray]:
     if name.endswith("e_score_correction_bias"):
         name = name.removesuffix("_bias") + ".bias"
-    if name.endswith(("experts.gate_up_proj_bias", "experts.down_proj_bias")):
-        return {}
     if not name.endswith((".weight", ".bias")):
         name += ".weight"
     found = names.get_name(name, try_suffixes=(".weight", ".bias"))
@@ -149,8 +154,10 @@ def header_of(config: dict) -> dict[str, object]:
         "attention.head_count": heads,
         "attention.head_count_kv": first("num_key_value_heads", "num_kv_heads") or heads,
         "attention.key_length": config.get("head_dim"),
-        "expert_count": first("num_local_experts", "num_experts", "n_routed_experts"),
-        "expert_used_count": config.get("num_experts_per_tok"),
+        "expert_count": first(
+            "num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts"
+        ),
+        "expert_used_count": first("num_experts_per_tok", "moe_topk", "moe_k"),
         "expert_weights_norm": config.get("norm_topk_prob"),
         "expert_weights_scale": config.get("routed_scaling_factor"),
         "expert_group_count": config.get("n_group"),
