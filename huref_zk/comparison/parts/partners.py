@@ -86,8 +86,9 @@ class Matches:
 
     def scores(self) -> np.ndarray:
         """Of the pairs, float32 (P,)."""
-        found = [self.b.score[j][n] for j, n in self.pairs[:, 2:]]
-        return np.array(found, dtype=np.float32)
+        starts = np.cumsum([0, *(len(s) for s in self.b.score)])
+        every = np.concatenate([np.zeros(0, dtype=np.float32), *self.b.score])
+        return every[starts[self.pairs[:, 2]] + self.pairs[:, 3]]
 
     def at_least(self, least: float) -> float:
         """The share of pairs with that score or more; 0 without any."""
@@ -160,15 +161,26 @@ class Parts:
 def _further(mine: Partners, pairs: np.ndarray, theirs: np.ndarray) -> tuple[np.ndarray, ...]:
     """Of each of my layers, parts with a partner that is paired with another of that layer. pairs,
     theirs (P, 2): layer and place on my side and on the other."""
-    taken = {tuple(t): tuple(p) for t, p in zip(theirs.tolist(), pairs.tolist(), strict=True)}
+    taken = _numbers(theirs[:, 0], theirs[:, 1])
+    order = np.argsort(taken)
+    taken, pairs = taken[order], pairs[order]
     out = []
     for i, (layer, part) in enumerate(zip(mine.layer, mine.part, strict=True)):
         row = np.zeros(len(layer), dtype=bool)
-        for n in np.flatnonzero(layer != NOBODY):
-            pair = taken.get((int(layer[n]), int(part[n])))
-            row[n] = pair is not None and pair[0] == i and pair[1] != n
+        found = np.flatnonzero(layer != NOBODY)
+        wanted = _numbers(layer[found], part[found])
+        at = np.searchsorted(taken, wanted)
+        paired = at < len(taken)
+        paired[paired] = taken[at[paired]] == wanted[paired]
+        found, partner = found[paired], pairs[at[paired]]
+        row[found] = (partner[:, 0] == i) & (partner[:, 1] != found)
         out.append(row)
     return tuple(out)
+
+
+def _numbers(layer: np.ndarray, part: np.ndarray) -> np.ndarray:
+    """One number, int64, for each layer and place."""
+    return (layer.astype(np.int64) << 32) + part
 
 
 def seen_neurons(layers: Sequence[LayerParts]) -> list[np.ndarray]:

@@ -21,9 +21,11 @@ from huref_zk.comparison.parts.sketches import DOWN, GATE, UP
 FLOOR = 0.1
 """No part counts as found below this: what strangers have in common stays under it (docs/parts.md).
 """
+CEILING = 0.9
+"""Nor does it take more than this: in toys of a few dimensions chance would do much."""
 HEADS_FROM = 0.4
 """The same of heads."""
-RATE = 1e-2
+RATE = 0.1
 """Chance matches that are expected among all pairs of two models, at most."""
 LEAD, LIKELY = 64, 0.04
 """Entries of a sketch that decide whether a pair is scored by all of them, and from which score."""
@@ -96,7 +98,7 @@ def threshold(pairs: float, spreads: Sequence[float], gated: bool) -> float:
     """
     rare = math.log(max(pairs, 1.0) / RATE)
     t = (2 * rare / 3) ** 1.5 * math.prod(spreads)
-    return max(FLOOR, min(t if gated else 2 * t, 1.0))
+    return min(max(FLOOR, t if gated else 2 * t), CEILING)
 
 
 def spreads(x: np.ndarray, y: np.ndarray) -> list[float]:

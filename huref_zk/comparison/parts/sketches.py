@@ -28,7 +28,7 @@ from huref_zk.models.feed_forward import (
 )
 from huref_zk.models.layers import gain, qk_gain_grouped, read_attention_grouped
 from huref_zk.models.model import Model
-from huref_zk.models.reading import Dimensions
+from huref_zk.models.reading import Dimensions, finite
 
 SIDE = 32
 """Directions a side that heads are kept by."""
@@ -59,21 +59,12 @@ def layer_parts(
     model: Model, family: Family, dims: Dimensions, i: int, view: TokenView
 ) -> LayerParts:
     """The parts of layer i. Raises InputError for missing or misshapen tensors, NaN, infinities."""
-    reader = Reader(
-        before=gain(model, family, dims, family.ffn_norm, i),
-        offset=None,  # the same for all tokens: no direction sees it
-        tokens=view.some,
-        family=family,
-        activation=activation_name(model, family),
-    )
-    after = gain(model, family, dims, family.ffn_post_norm, i)
-    blocks = ffn_blocks(model, family, dims, i)
-    found = [_neurons(model, family, dims, block, reader, after, view) for block in blocks]
-    neurons = _Neurons.side_by_side([_Neurons.nothing(len(view.reading)), *found])
+    with np.errstate(over="ignore", invalid="ignore"):  # what overflows is refused as infinite
+        neurons = _layer_neurons(model, family, dims, i, view)
+        heads, head_leaders = _heads(model, family, dims, i, view)
     total = len(neurons.sizes)
     neurons = neurons.largest(view.kept)
     square = float(np.square(neurons.sizes, dtype=np.float64).mean()) if total else 0.0
-    heads, head_leaders = _heads(model, family, dims, i, view)
     return LayerParts(
         neurons=neurons.vectors,
         gated=neurons.gated,
@@ -84,6 +75,22 @@ def layer_parts(
         head_leaders=head_leaders,
         total=total,
     )
+
+
+def _layer_neurons(
+    model: Model, family: Family, dims: Dimensions, i: int, view: TokenView
+) -> _Neurons:
+    reader = Reader(
+        before=gain(model, family, dims, family.ffn_norm, i),
+        offset=None,  # the same for all tokens: no direction sees it
+        tokens=view.some,
+        family=family,
+        activation=activation_name(model, family),
+    )
+    after = gain(model, family, dims, family.ffn_post_norm, i)
+    blocks = ffn_blocks(model, family, dims, i)
+    found = [_neurons(model, family, dims, block, reader, after, view) for block in blocks]
+    return _Neurons.side_by_side([_Neurons.nothing(len(view.reading)), *found])
 
 
 @dataclass(frozen=True)
@@ -157,13 +164,14 @@ def _neurons(
         bent, bias = reader.folded(gate), gate_bias
         bends = reader.seen(gate, bent, gate_bias)
         sketches = [seen_down, seen_up, bent @ view.reading.T]
+    finite(np.array(sketches), f"{model.source}: {block.up} as the tokens see it")
     told = sketches[-1] if bias is None else np.column_stack([sketches[-1], bias])
     leaders = join_neurons(seen_up, seen_down, groups(told), gate is not None)
     active = np.square(BENT[reader.activation](bends)[0], dtype=np.float64).mean(axis=0)
-    sizes = np.sqrt(active) * np.linalg.norm(seen_down, axis=1)
+    sizes = np.sqrt(active) * _lengths(seen_down, 1)[:, 0]
     if gate is not None:
-        sizes *= np.linalg.norm(seen_up, axis=1)
-    if gate is None:
+        sizes *= _lengths(seen_up, 1)[:, 0]
+    else:
         sketches.append(seen_up)
     return _Neurons(
         vectors=np.array([_unit(s, axis=1) for s in sketches]),
@@ -201,6 +209,7 @@ def _heads(
     k_of, v_of = (np.repeat(seen[name], heads // kv, axis=0) for name in ("k", "v"))
     ov = (v_of.swapaxes(1, 2) @ seen["o"]).reshape(heads, -1)
     qk = (seen["q"].swapaxes(1, 2) @ k_of).reshape(heads, -1)
+    finite(np.array([ov, qk]), f"{model.source}: layer {i}'s heads as the tokens see them")
     leaders = join_heads(ov, groups(qk if family.qk_norm is None else _unit(qk, axis=1)))
     maps = np.stack([_unit(ov, axis=1), _unit(qk, axis=1)], axis=1)
     return maps.reshape(heads, 2, side, side), leaders
@@ -214,7 +223,13 @@ def _written(w: np.ndarray, family: Family) -> np.ndarray:
 
 
 def _unit(values: np.ndarray, axis: int) -> np.ndarray:
-    """float16, of length one along an axis; zero where next to nothing is seen."""
-    norms = np.linalg.norm(values, axis=axis, keepdims=True)
-    seen = norms > 1e-7 * norms.max(initial=0)
-    return np.divide(values, norms, out=np.zeros_like(values), where=seen).astype(np.float16)
+    """float16, of length one along an axis; zero where nothing is seen. However small: a neuron's
+    up may be made so, and its down large."""
+    norms = _lengths(values, axis)
+    out = np.zeros(values.shape)
+    return np.divide(values, norms, out=out, where=norms > 0).astype(np.float16)
+
+
+def _lengths(values: np.ndarray, axis: int) -> np.ndarray:
+    """float64, the axis kept: single precision cannot hold the squares of all that it can."""
+    return np.asarray(np.linalg.norm(values.astype(np.float64), axis=axis, keepdims=True))

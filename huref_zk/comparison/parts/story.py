@@ -61,7 +61,7 @@ def _strangers(parts: Parts) -> Finding:
     words = (
         f"{parts.neurons.b.count()} of B's {parts.neurons.b.living()} neurons and "
         f"{parts.heads.b.count()} of its {parts.heads.b.living()} heads are found in A, no more "
-        "than strangers have."
+        "than strangers have, as the tokens' embeddings see them."
     )
     share = max(parts.share_a, parts.share_b)
     return Finding("strangers", 1 - share, words, {"score": parts.score})
