@@ -1,10 +1,10 @@
 """The frames that a model's maps are looked at in: rows that stand for tokens.
 
     common, eighth 1 ...   embeddings of the groups of tokens.py, as a first norm sees them
+    output                 common tokens' rows of the output matrix, times the last norm's gain
     after block            common tokens as the stream has them after the first block: a thief who
                            turns the embeddings, and puts a block in front that turns them back, has
                            left these alone
-    output                 common tokens' rows of the output matrix, times the last norm's gain
 
 A thief has to spoil all of them.
 """
@@ -36,8 +36,9 @@ HEADS = ("lm_head.weight", "embed_out.weight", "output.weight")
 """Names of output matrices; without any, the embeddings are the output."""
 LAST_NORMS = ("norm.weight", "ln_f.weight", "final_layer_norm.weight", "final_layernorm.weight")
 """How the last norm's name ends, after what the embedding's begins with."""
-ASKED = 256
-"""Of the common tokens, those over which a layer's Jacobian and head weights are taken."""
+ASKED, ASKED_AFTER = 256, 128
+"""How many of the common tokens a layer's Jacobian and head weights are taken over: as they are
+embedded, and after the first block."""
 
 
 @dataclass(frozen=True)
@@ -45,21 +46,22 @@ class Frames:
     """A model's tokens as its layers are to be looked at.
 
     names: F of them; left, right float32 (F, P, d): balanced signs times the rows, centred over the
-    tokens; asked: what layers' blocks are asked about; X, read (n, d): the common tokens'
-    embeddings (recipes.token_rows), zero where the model lacks one.
+    tokens; asked: which frames, and what layers' blocks are asked about to be looked at in them:
+    common tokens' embeddings, or what the first block makes of them; X, read (n, d): the
+    common tokens' embeddings (recipes.token_rows), zero where the model lacks one.
     """
 
     names: tuple[str, ...]
     left: np.ndarray
     right: np.ndarray
-    asked: Tokens
+    asked: tuple[tuple[slice, Tokens], ...]
     X: np.ndarray
     read: np.ndarray
 
 
 def frame_names(sizes: tuple[int, ...]) -> tuple[str, ...]:
     """Of the frames over groups of these sizes."""
-    return (*group_names(sizes), AFTER, OUTPUT)
+    return (*group_names(sizes), OUTPUT, AFTER)
 
 
 def frames_of(
@@ -75,13 +77,20 @@ def frames_of(
         X, read = token_rows(model, family, present)
         sides.append(_projected(_spread(_centred(X), there), seed))
         if n == 0:
-            some = np.linspace(0, len(X), min(ASKED, len(X)), endpoint=False).astype(int)
-            asked = Tokens(_centred(X)[some], read[some], read)
             common = _spread(X, there), _spread(read, there)
-            more = _after_block(opened, present, X, read), _output(model, family, present)
-            last = [_projected(_spread(_centred(x), there), seed) for x in more]
+            after, output = _after_block(opened, present, X, read), _output(model, family, present)
+            last = [_projected(_spread(_centred(x), there), seed) for x in (output, after)]
+            asked = [_asked(X, read, ASKED), _asked(after, after, ASKED_AFTER)]
     left, right = (np.array(side) for side in zip(*sides, *last, strict=True))
-    return Frames(frame_names(sizes), left, right, asked, *common)
+    parts = slice(0, len(left) - 1), slice(len(left) - 1, len(left))
+    asks = tuple(zip(parts, asked, strict=True))
+    return Frames(frame_names(sizes), left, right, asks, *common)
+
+
+def _asked(X: np.ndarray, read: np.ndarray, count: int) -> Tokens:
+    """So many of the tokens, evenly spaced."""
+    some = np.linspace(0, len(X), min(count, len(X)), endpoint=False).astype(int)
+    return Tokens(_centred(X)[some], read[some], read)
 
 
 def _projected(X: np.ndarray, seed: bytes) -> tuple[np.ndarray, np.ndarray]:

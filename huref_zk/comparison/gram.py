@@ -23,7 +23,8 @@ from huref_zk.invariants.factors import Factors, Tokens
 
 EXACT = 1024
 WIDTH = 128
-ASKED = 256
+ASKED = 128
+POWERS = 30
 FLOOR = 1e-3
 """What S counts for at least, of its largest eigenvalue."""
 
@@ -72,8 +73,7 @@ class Probe:
         read = sum(
             np.einsum("nik,njk->ij", side, side, optimize=True, dtype=np.float32) for side in sides
         )
-        values, vectors = np.linalg.eigh(read)
-        flattened = (vectors / (values + FLOOR * values.max(initial=1e-30))) @ vectors.T
+        flattened = _inverse(read)
         for side in sides:
             for n in range(len(side)):
                 side[n] = flattened @ side[n]
@@ -85,6 +85,17 @@ class Probe:
         halves *= scale[:, None] * scale
         shape = (2, 2, layers, len(TERMS), layers, len(TERMS))
         return Gram(halves.reshape(shape).astype(np.float32))
+
+
+def _inverse(read: np.ndarray) -> np.ndarray:
+    """float32 (d, d): S^-1, its eigenvalues raised by FLOOR of the largest."""
+    vector = np.ones(len(read), dtype=np.float64)
+    for _ in range(POWERS):  # the largest eigenvalue, near enough
+        vector = read @ vector
+        largest = float(np.linalg.norm(vector))
+        vector /= max(largest, 1e-30)
+    raised = read + np.eye(len(read), dtype=np.float32) * np.float32(FLOOR * largest + 1e-30)
+    return np.asarray(np.linalg.inv(raised), dtype=np.float32)
 
 
 def _products(there: np.ndarray, back: np.ndarray) -> np.ndarray:

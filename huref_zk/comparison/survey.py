@@ -64,8 +64,9 @@ def survey(
     for i in range(dims.layers):
         model.forget()
         with np.errstate(over="ignore", invalid="ignore"):  # what overflows is refused below
-            for t, factors in _terms(model, family, dims, i, frames.asked):
-                maps[i, t] = _sketched(frames, factors)
+            for part, asked in frames.asked:
+                for t, factors in _terms(model, family, dims, i, asked):
+                    maps[i, t, part] = _sketched(frames.left[part], frames.right[part], factors)
             for t, factors in _terms(model, family, dims, i, probe.asked):
                 probe.see(i, t, factors)
         finite(maps[i], f"{model.source}: layer {i}'s terms")
@@ -86,14 +87,13 @@ def _terms(
     return (0, a), (1, b), (2, ffn_factors(model, family, dims, i, asked))
 
 
-def _sketched(frames: Frames, factors: Iterable[Factors]) -> np.ndarray:
-    """float32 (F, P, P): the map of a core in every frame."""
-    count, p, d = frames.left.shape
+def _sketched(left: np.ndarray, right: np.ndarray, factors: Iterable[Factors]) -> np.ndarray:
+    """float32 (F, P, P): the map of a core in frames whose rows left, right (F, P, d) are."""
+    count, p, d = left.shape
     out = np.zeros((count, p, p), dtype=np.float32)
     for r, w in factors:
-        left, right = (
-            (side.reshape(-1, d) @ x.T).reshape(count, p, -1)
-            for side, x in ((frames.left, r), (frames.right, w))
+        reads, writes = (
+            (side.reshape(-1, d) @ x.T).reshape(count, p, -1) for side, x in ((left, r), (right, w))
         )
-        out += left @ right.swapaxes(1, 2)
+        out += reads @ writes.swapaxes(1, 2)
     return out

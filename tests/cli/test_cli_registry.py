@@ -52,8 +52,8 @@ def child_file(tmp_path_factory) -> Path:
 
 ENTRY = {"name", "added", "note", "root", "model", "layers", "tokens"}
 COMPARISON = {
-    *("a", "b", "tokens", "score", "matched_layers", "ics", "pcs", "rearranged"),
-    *("shuffled", "verdict", "whole"),
+    *("a", "b", "tokens", "score", "verdict", "views", "layers", "pcs", "rearranged"),
+    *("parts", "findings", "warnings"),
 }
 
 
@@ -79,8 +79,8 @@ def test_search_by_model(db):
     assert set(first["entry"]) == ENTRY and set(first["comparison"]) == COMPARISON
     assert first["statement"] == "statistically consistent with common descent"
     assert second["statement"] == "statistically consistent with independent training"
-    assert first["comparison"]["verdict"]["p_pairs"] < 1e-6 < 0.01
-    assert second["comparison"]["verdict"]["p_pairs"] > 0.01
+    assert first["comparison"]["verdict"]["p"] < 1e-6 < 0.01
+    assert second["comparison"]["verdict"]["p"] > 0.01
     lines = run("registry", "search", "demo-child", "--db", db).stdout.splitlines()
     assert lines[0].startswith("1. demo-base: score 0.9") and "common descent" in lines[0]
     assert "p-value" in lines[1] and lines[2].startswith("2. nobody:")
@@ -92,7 +92,7 @@ def test_search_by_saved_fingerprint(db, child_file):
     data = told("registry", "search", child_file, "--db", db)
     assert data["model"] == "demo-child"
     assert [hit["entry"]["name"] for hit in data["hits"]] == ["demo-base", "nobody"]
-    assert data["hits"][0]["comparison"]["shuffled"] is None
+    assert data["hits"][0]["comparison"]["parts"] is None
 
 
 def test_what_was_skipped_is_said(db, child_file, tmp_path):
@@ -131,7 +131,8 @@ def test_list_show_export_remove(db, tmp_path):
     assert lines[0].startswith("demo-base: llama, 4 layers, 2") and "(the base)" in lines[0]
     assert "3 entries" in lines[-1]
     words = run("registry", "show", "demo-base", "--db", mine).stdout
-    assert "4096 tokens" in words and "none given" in words
+    count = shown["tokens"]["count"]
+    assert f"{count} tokens" in words and "none given" in words
 
 
 def test_names_are_refused_before_the_work(db, monkeypatch):
@@ -162,7 +163,7 @@ def test_bad_input_exits_with_2(db, tmp_path):
     refused("registry", "add", "no/such/model", "--db", none, words="no/such/model")
     assert not none.exists()
     refused("registry", "search", tmp_path / "x.hzf", "--db", db, words="there is no model")
-    (tmp_path / "x.hzf").write_bytes(b"HUREFZF\x02")
+    (tmp_path / "x.hzf").write_bytes(b"HUREFZF\x03")
     refused("registry", "search", tmp_path / "x.hzf", "--db", db, words="ends inside")
     refused("registry", "add", tmp_path / "x.hzf", "--db", db, words="ends inside")
     (tmp_path / "d.hzf").mkdir()
@@ -181,8 +182,10 @@ def test_compare_two_models_with_a_report(tmp_path):
     assert set(data) == COMPARISON | {"statement", "html"}
     assert data["statement"] == "statistically consistent with common descent"
     assert data["html"] == str(page) and data["verdict"]["word"] == "related"
-    assert data["matched_layers"] == [[i, i] for i in range(4)]
-    assert {"canonical", "official"} <= set(data["ics"])
+    assert data["layers"]["matched"] == [[i, i] for i in range(4)]
+    assert set(data["views"]) == {"whole", "layers", "no tokens", "parts"}
+    assert all(v["p"] < 1e-6 and v["related"] for v in data["views"].values())
+    assert data["findings"] and data["parts"]["neurons"]["share_of_b_found"] > 0.9
     text = page.read_text(encoding="utf-8")
     assert text.count("data:image/png;base64,") == 2 and f"{data['score']:.6f}" in text
     assert [p.name for p in tmp_path.iterdir()] == ["r.html"]
@@ -194,6 +197,9 @@ def test_a_stranger_exits_with_0_too():
     assert data["html"] is None
     done = run("compare", "demo-base", "demo-stranger")
     assert done.exit_code == 0
+    for word, code in (("unrelated", 4), ("related", 0)):
+        failing = run("compare", "demo-base", "demo-stranger", "--fail-on", word)
+        assert failing.exit_code == code and failing.stdout == done.stdout
     assert done.stdout.splitlines()[0] == (
         "demo-base and demo-stranger: statistically consistent with independent training"
     )
@@ -204,11 +210,11 @@ def test_compare_saved_fingerprints(child_file, tmp_path):
     page = tmp_path / "r.html"
     both = told("compare", tmp_path / "base.hzf", child_file, "--html", page)
     assert (both["a"], both["b"]) == ("demo-base", "demo-child")
-    assert both["pcs"] is None and both["shuffled"] is None
+    assert both["pcs"] > 0.9 and both["parts"] is None
     assert page.read_text(encoding="utf-8").count("data:image/png;base64,") == 2
     one = told("compare", "demo-base", child_file)
-    assert one["shuffled"]["count"] >= 30
-    assert one["score"] == pytest.approx(both["score"], abs=1e-5)
+    assert one["views"]["whole"]["shuffled"]["count"] >= 30
+    assert one["score"] == pytest.approx(both["score"], abs=1e-4)
     assert {both["verdict"]["word"], one["verdict"]["word"]} == {"related"}
 
 

@@ -164,7 +164,7 @@ def test_a_saved_fingerprint(inspect):
     saved = hzf.parse_fingerprint(fingerprint(architecture="llama"))
     assert data["kind"] == "saved fingerprint"
     assert (data["name"], data["layers"]) == ("a model", 2)
-    assert data["frames"] == ["common", "after block", "output"]
+    assert data["frames"] == ["common", "output", "after block"]
     assert data["tokens"] == {"count": 4, "digest": saved.token_digest, "texts": True}
     assert data["basis"] == saved.basis and data["v"] == list(range(512))
     for word in ("a model", "llama", "2 layers", saved.token_digest, saved.basis, "512 integers"):
