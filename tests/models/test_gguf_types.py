@@ -245,3 +245,9 @@ def test_every_type_that_gguf_knows(tmp_path, small, kind):
         assert np.array_equal(model.tensor("odd.weight"), expected, equal_nan=True)
         some = np.array([5, 2, 3])
         assert np.array_equal(model.rows("odd.weight", some), expected[some], equal_nan=True)
+
+
+def test_the_page_names_every_architecture():
+    page = (Path(__file__).parents[2] / "docs" / "checkpoints.md").read_text("utf-8")
+    assert [name for name in ARCHITECTURES if f"`{name}`" not in page] == []
+    assert "`rwkv7`" not in page
