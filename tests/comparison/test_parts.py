@@ -45,7 +45,7 @@ def precision_recall(side: Partners, layer: np.ndarray, part: np.ndarray) -> tup
     return right.sum() / max(told.sum(), 1), right.sum() / there.sum()
 
 
-@pytest.mark.parametrize(("share", "noise"), [(0.5, 0.0), (0.5, 0.05), (0.05, 0.05), (0.95, 0.05)])
+@pytest.mark.parametrize(("share", "noise"), [(0.5, 0.0), (0.5, 0.1), (0.05, 0.1), (0.95, 0.1)])
 def test_neurons_of_two_models_dealt_out_to_all_layers(
     base: Checkpoint, stranger: Checkpoint, share: float, noise: float
 ):
@@ -70,7 +70,7 @@ def test_the_search_by_samples_finds_what_the_whole_one_does(
 ):
     rng = np.random.default_rng(7)
     truth = mixed_neurons(base, stranger, rng)
-    b = noisy(rewritten(truth.checkpoint, 3), rng, 0.05)
+    b = noisy(rewritten(truth.checkpoint, 3), rng, 0.1)
     monkeypatch.setattr(matching, "WHOLE", 0)
     parts = matched(base.model(), b.model())
     precision, recall = precision_recall(parts.neurons.b, truth.layer, truth.part)
