@@ -42,9 +42,9 @@ class Attack:
 
     exact: the function that the model computes stays, up to rounding. strength: None where there is
     none. limit: what of the fingerprint does not survive it, None where every term of ``whole``
-    does. nats: what it costs SmolLM2-135M at its default strength, in nats a token of held-out text
-    (docs/evasion.md); 0 for exact ones, None where it cannot be run on that model. light: other
-    keywords, for a version that grows the model less.
+    does. nats: what it costs demo-base at its default strength, in nats a token of held-out text
+    (docs/evasion.md); 0 for exact ones. light: other keywords, for a version that grows the model
+    less.
     """
 
     name: str
@@ -53,7 +53,7 @@ class Attack:
     what: str
     strength: Strength | None = None
     limit: str | None = None
-    nats: float | None = 0.0
+    nats: float = 0.0
     light: Mapping[str, float] = field(default_factory=dict)
 
     def run(

@@ -340,7 +340,7 @@ _TABLE = (
         False,
         "Gaussian noise on every matrix",
         Strength("relative_sd", 0.1, 0.0, 10.0, "its size over that of the matrix"),
-        nats=None,
+        nats=0.011,
     ),
     Attack(
         "aimed-noise",
@@ -348,7 +348,7 @@ _TABLE = (
         False,
         "noise shaped to the public sketch, on what writes and on the keys",
         Strength("relative_sd", 0.03, 0.0, 10.0, "its size over that of the matrix"),
-        nats=None,
+        nats=0.001,
     ),
     Attack(
         "never-active-neurons",
@@ -357,7 +357,7 @@ _TABLE = (
         "neurons added whose gates a text never opens, though bare embeddings do",
         _size(10.0, 1e3),
         limit="term f, once they are loud enough",
-        nats=None,
+        nats=0.465,
     ),
     Attack(
         "neuron-merging",
@@ -365,7 +365,7 @@ _TABLE = (
         False,
         "the neurons with the likest gates merged two by two",
         Strength("share", 0.05, 0.0, 0.5, "how many of them go"),
-        nats=None,
+        nats=0.039,
     ),
     Attack(
         "small-blocks",
@@ -373,14 +373,14 @@ _TABLE = (
         False,
         "a random block after every second one, whose output is small",
         _size(0.05),
-        nats=None,
+        nats=0.0,
     ),
     Attack(
         "neuron-spreading",
         spread_neurons,
         False,
         "every FFN over two blocks, half of its neurons in each",
-        nats=None,
+        nats=0.28,
     ),
     Attack(
         "depth-up-scaling",
@@ -388,7 +388,7 @@ _TABLE = (
         False,
         "the middle blocks twice",
         Strength("share", 0.5, 0.0, 1.0, "how many of the blocks"),
-        nats=None,
+        nats=0.074,
     ),
     Attack(
         "rows-redrawn",
@@ -396,7 +396,7 @@ _TABLE = (
         False,
         "embeddings of some eighths of the vocabulary drawn anew, the output untied and kept",
         Strength("first", 8, 1, 8, "from which eighth on; 1 is the commonest", whole=True),
-        nats=None,
+        nats=0.03,
     ),
     Attack(
         "tokenizer-cut",
@@ -404,7 +404,7 @@ _TABLE = (
         False,
         "the merges learnt last forgotten",
         Strength("share", 0.25, 0.0, 0.95, "how many of them"),
-        nats=None,
+        nats=0.308,
     ),
     Attack(
         "tokenizer-transplant",
@@ -412,7 +412,7 @@ _TABLE = (
         False,
         "a tokenizer learnt anew, each row the mean of those of its old pieces",
         Strength("share", 0.5, 0.05, 2.0, "size of the vocabulary beside the old"),
-        nats=None,
+        nats=2.136,
     ),
 )
 ATTACKS = {entry.name: entry for entry in _TABLE}

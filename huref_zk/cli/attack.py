@@ -39,7 +39,7 @@ def attack(
     """Rewrite MODEL by the attack NAME and write it as a Hugging Face folder, in float32.
 
     Most attacks keep what the model computes; --list says what each costs, in nats a token of
-    held-out text on SmolLM2-135M at its default strength, and what gets past the fingerprint.
+    held-out text on demo-base at its default strength, and what gets past the fingerprint.
     """
     from huref_zk.attacks import ATTACKS, read_checkpoint, write_checkpoint
     from huref_zk.attacks import attack as apply
@@ -98,9 +98,7 @@ def _described(entry: Attack) -> dict[str, Any]:
 
 
 def _cost(entry: Attack) -> str:
-    if entry.exact:
-        return "exact: costs nothing"
-    return "not exact" if entry.nats is None else f"costs {entry.nats:g} nats a token"
+    return "exact: costs nothing" if entry.exact else f"costs {entry.nats:.3f} nats a token"
 
 
 def _lines() -> list[str]:

@@ -191,8 +191,21 @@ def test_the_list():
     assert inexact[0] == "weight-noise" and "rows-redrawn" in inexact
     assert all(e["nats"] == 0 for e in by_name.values() if e["exact"])
     assert by_name["embedding-adapter"]["limit"] and by_name["everything"]["limit"] is None
+    assert by_name["rows-redrawn"]["nats"] > 0
     words = CliRunner().invoke(main, ["attack", "--list"])
     assert all(name in words.stdout for name in ATTACKS)
+
+
+def test_what_the_list_says_of_costs_was_measured():
+    """docs/results/evasion.jsonl: `python -m research.experiments evasion`."""
+    rows = (Path(__file__).parents[2] / "docs/results/evasion.jsonl").read_text().splitlines()
+    damage = {(r["model"], r["attack"], r["strength"]): r["damage"] for r in map(json.loads, rows)}
+    for name, entry in ATTACKS.items():
+        default = entry.strength.default if entry.strength else None
+        found = damage["demo-base", name, None if entry.exact else default]
+        # What the outputs of tokens that nobody writes take is the one cost that an exact one has.
+        most = 0.01 if name in ("tokenizer-extension", "blinding") else 0.0006
+        assert abs(found - entry.nats) < most, name
 
 
 def test_usage_is_checked_before_the_model_is_read(tmp_path):
