@@ -67,7 +67,7 @@ def test_every_known_type_has_a_case():
     remote |= {c.remote[0]["model_type"] for c in CASES.values() if c.remote}
     assert known() - remote - tried - set(COMPOSED) - set(COMPOSED.values()) == set()
     count = len(causal_types() & (known() | set(COMPOSED)))
-    assert count >= 120 and f" {count} are read" in PAGE.read_text("utf-8")
+    assert count >= 120 and f" {count} are read" in " ".join(PAGE.read_text("utf-8").split())
 
 
 @functools.cache
@@ -105,7 +105,7 @@ def test_cores_are_what_the_modules_compute(name):
     assert any(core is not None for core in wanted)
     for term, core, expected in zip("abf", found, wanted, strict=True):
         if expected is None:
-            assert not core.any(), term
+            assert not core.any() or case.borrows, term
             continue
         if case.scaled:
             expected = expected * (core * expected).sum() / np.square(expected).sum()

@@ -30,6 +30,34 @@ LATENTS = "deepseek_v3 deepseek_v2 deepseek_v32 glm_moe_dsa glm4_moe_lite sarvam
 TYPES: dict[str, Type] = {
     **{name: Type() for name in PLAIN.split()},
     **dict.fromkeys(LATENTS.split(), LATENT),
+    "deepseek_v3, groups": Type(
+        drop=("head_dim",),
+        config={
+            "num_key_value_heads": 4,
+            "n_routed_experts": 8,
+            "num_local_experts": 8,
+            "n_group": 4,
+            "topk_group": 2,
+        },
+    ),
+    "deepseek_v2, groups": Type(
+        drop=("head_dim",),
+        config={
+            "num_key_value_heads": 4,
+            "n_routed_experts": 8,
+            "num_experts": 8,
+            "n_group": 4,
+            "topk_group": 2,
+            "topk_method": "group_limited_greedy",
+        },
+    ),
+    "cohere2_moe, sigmoid": Type(
+        config={
+            "expert_selection_fn": "sigmoid",
+            "norm_topk_prob": True,
+            "shared_expert_combination_strategy": "average",
+        }
+    ),
     "helium": Type(config={"head_dim": 8}),
     "cohere, queries normalised": Type(config={"use_qk_norm": True}),
     "gpt_bigcode, all heads": Type(config={"multi_query": False}),
@@ -103,6 +131,20 @@ TYPES: dict[str, Type] = {
     ),
     "gemma4_text": Type(config=ONE_SIZE),
     "gemma4_text, sliding": Type(config=ONE_SIZE, layer=0),
+    "gemma4_text, keys borrowed": Type(
+        config={
+            **ONE_SIZE,
+            "hidden_size_per_layer_input": 6,
+            "vocab_size_per_layer_input": 96,
+            "num_hidden_layers": 4,
+            "num_kv_shared_layers": 2,
+            "layer_types": ["sliding_attention", "full_attention"] * 2,
+        },
+        layer=2,
+        attention=None,
+        silent=("self_attn", "post_per_layer_input_norm"),
+        borrows=True,
+    ),
     "gemma4_unified_text": Type(config={"num_kv_shared_layers": 0, "global_head_dim": 8}),
     "lfm2_moe": Type(config={**CONV, "num_dense_layers": 0}),
 }

@@ -72,7 +72,8 @@ class Type:
     off; rotates: whether a rotation of the residual stream keeps its function; drop: what of SMALL
     it does not get; scaled: what a block writes is multiplied by a number before it is added;
     silent: further modules of the layer that write; readers: further tensors that read behind the
-    norm before attention; terms: those that the model has."""
+    norm before attention; borrows: the layer's keys are another layer's; terms: those that the
+    model has."""
 
     config: Mapping[str, Any] = field(default_factory=dict)
     layers: str = ""
@@ -85,6 +86,7 @@ class Type:
     scaled: bool = False
     silent: tuple[str, ...] = ()
     readers: tuple[str, ...] = ()
+    borrows: bool = False
     terms: tuple[int, ...] = (0, 1, 2)
 
 
