@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from huref_zk.comparison import verdict
-from huref_zk.comparison.null import unrelated_table
+from huref_zk.comparison.null import ExtremeNull, fit_extreme, unrelated_table
 from huref_zk.comparison.views import View
 from research.experiments import EXPERIMENTS, assemble, pairs
 from research.experiments.__main__ import experiment
@@ -72,6 +72,18 @@ def test_whoever_shuffles_as_high_is_not_called_related(strangers):
     unsure["p_shuffled"] = dict.fromkeys(VIEWS, 0.01)
     pairs.judge_all([sure, unsure, *strangers])
     assert (sure["verdict"], unsure["verdict"]) == (RELATED, "unrelated")
+
+
+def test_the_highest_unrelated_pair_is_no_rarer_than_one_in_the_table():
+    """A few pairs of a sort of their own widen the null; of one sort, the moments do."""
+    values = np.random.default_rng(0).gumbel(0.012, 0.006, 300)
+    sd = values.std(ddof=1)
+    assert sd <= fit_extreme(values).sd < 2 * sd
+    mixed = fit_extreme([*values, 0.2])
+    assert mixed.p_value(0.2) == pytest.approx(1 / 302, rel=0.05)
+    # The control: by moments alone it would be called related.
+    moments = ExtremeNull(mixed.mean, np.std([*values, 0.2], ddof=1), 301)
+    assert moments.p_value(0.2) < 1e-6
 
 
 def test_no_unrelated_pair_is_judged_by_a_table_that_has_its_models(strangers):
