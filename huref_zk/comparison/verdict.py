@@ -15,12 +15,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from huref_zk.comparison.null import Null, fit, unrelated_pairs
-from huref_zk.comparison.views import LAYERS, WHOLE, View
+from huref_zk.comparison.views import LAYERS, NO_TOKENS, WHOLE, View
 
 RELATED_RATE = 1e-6
 """False-positive rate of the verdict "related" by the fitted nulls."""
 UNRELATED_RATE = 1e-2
 """What unrelated pairs reach one time in a hundred or more often is "unrelated"."""
+LEAST_SCORE = {NO_TOKENS: 0.5}
+"""A view says nothing below: layers of large models have trends in common, however sure it is that
+they are no chance (SmolLM2 and Gemma 3: 0.23, four times its sd)."""
 RELATED, UNRELATED, CANNOT_TELL = WORDS = ("related", "unrelated", "cannot tell")
 
 
@@ -73,6 +76,8 @@ def _judged(view: View, count: int) -> Judged:
     p_pairs = None if table is None else table.p_value(view.statistic)
     p_shuffled = None if shuffled is None else shuffled.p_value(view.statistic)
     p = max((x for x in (p_pairs, p_shuffled) if x is not None), default=1.0)
+    if view.score < LEAST_SCORE.get(view.name, -1.0):
+        p = max(p, UNRELATED_RATE)
     return Judged(
         view=view,
         p_pairs=p_pairs,
