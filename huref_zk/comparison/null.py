@@ -78,11 +78,11 @@ def fit(values: Sequence[float] | np.ndarray, least: float = NARROWEST) -> Null:
     return Null(float(found.mean()), max(float(found.std(ddof=1)), least), len(found))
 
 
-def fit_extreme(values: Sequence[float] | np.ndarray) -> ExtremeNull:
+def fit_extreme(values: Sequence[float] | np.ndarray, least: float = NARROWEST) -> ExtremeNull:
     """As fit, for the best of many; and so wide that the highest of the n values has a chance of
     one in n + 1. Pairs are of several sorts (with a tokenizer, a text, first embeddings in common),
     and those of the sort that shares most are too few to show in the moments."""
-    null = fit(values)
+    null = fit(values, least)
     most = float(np.max(values))
     quantile = -math.log(-math.log1p(-1 / (null.count + 1)))  # of Gumbel's law at location 0
     width = (most - null.mean) / (quantile - np.euler_gamma)
