@@ -96,7 +96,7 @@ def run(out: Path, progress: Progress) -> dict:
         for mark in MARKS:
             folder = str(folder_at(out, base, mark))
             progress(f"{base} against {tokens(mark):,} tokens later", mark, MARKS[-1])
-            rows.append({"base": base, "tokens": tokens(mark), **compared(base, folder)})
+            rows.append({"base": base, **compared(base, folder), "tokens": tokens(mark)})
     write_atomically(out / "long.json", (json.dumps(rows, indent=1) + "\n").encode())
     _plot(rows, out / "long.png")
     write_atomically(out / "long.md", page(rows).encode())

@@ -15,8 +15,13 @@ from pathlib import Path
 import numpy as np
 
 from huref_zk.comparison.compare import compare, open_side
-from huref_zk.comparison.null import ExtremeNull, fit_extreme
-from huref_zk.comparison.verdict import CANNOT_TELL, RELATED_RATE, UNRELATED_RATE
+from huref_zk.comparison.null import LEAST_SD, NARROWEST, ExtremeNull, fit_extreme
+from huref_zk.comparison.verdict import (
+    CANNOT_TELL,
+    LEAST_SCORE,
+    RELATED_RATE,
+    UNRELATED_RATE,
+)
 from huref_zk.comparison.views import NAMES
 from huref_zk.files.writing import write_atomically
 from research.experiments.pair_list import MISS, RELATED, UNRELATED, Pair, all_pairs, short
@@ -100,7 +105,7 @@ def nulls_of(pairs: Sequence[dict]) -> dict[str, ExtremeNull]:
     for view in NAMES:
         values = [p["statistics"][view] for p in pairs if view in p["statistics"]]
         if len(values) > 1:
-            found[view] = fit_extreme(values)
+            found[view] = fit_extreme(values, LEAST_SD.get(view, NARROWEST))
     return found
 
 
@@ -135,6 +140,8 @@ def judge(row: dict, nulls: dict[str, ExtremeNull]) -> None:
         if view in nulls:
             found.append(nulls[view].p_value(statistic))
         p[view] = max((x for x in found if x is not None), default=1.0)
+        if row["scores"].get(view, 1.0) < LEAST_SCORE.get(view, -1.0):
+            p[view] = max(p[view], UNRELATED_RATE)
     row["p_views"] = p
     row["p"] = min(1.0, len(views) * min(p.values()))
     row["verdict"] = CANNOT_TELL
