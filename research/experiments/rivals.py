@@ -7,6 +7,7 @@ independent origin are kept, as each is in many pairs.
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -19,6 +20,7 @@ from huref_zk.errors import HurefError
 from huref_zk.files.writing import write_atomically
 from research.experiments.models import smollm2, smollm2_folder
 from research.experiments.pair_list import MISS, RELATED, UNRELATED, Pair, all_pairs, roots, short
+from research.experiments.pairs import judge_all
 
 Progress = Callable[[str, int, int], None]
 RECENT = 3
@@ -42,7 +44,9 @@ def run(out: Path, progress: Progress) -> dict:
         figures[rival.name] |= {"source": rival.source, "access": rival.access}
     names = [rival.name for rival in RIVALS]
     if (out / "pairs.jsonl").exists():
-        with_ours(rows, out / "pairs.jsonl")
+        ours = [json.loads(line) for line in (out / "pairs.jsonl").read_text().splitlines()]
+        judge_all(ours)
+        with_ours(rows, ours)
         figures = {
             OURS: figures_of(OURS, rows) | {"source": "here", "access": "weights"},
             **figures,
@@ -123,16 +127,15 @@ def scored(pairs: list[Pair], bench: Bench, log: Path, progress: Progress) -> li
     return out
 
 
-def with_ours(rows: list[dict], log: Path) -> None:
-    """Add the scores of `compare` from the log of `pairs` to ``rows``."""
-    found = {}
-    for line in log.read_text().splitlines():
-        row = json.loads(line)
-        found[row["a"], row["b"], row["what"]] = row
+def with_ours(rows: list[dict], judged: Sequence[dict]) -> None:
+    """Add to ``rows`` what `compare` says, of the judged rows of `pairs`: minus the decimal
+    logarithm of the verdict's p-value."""
+    found = {(row["a"], row["b"], row["what"]): row for row in judged}
     for row in rows:
         ours = found.get((row["a"], row["b"], row["what"]))
         if ours is not None:
-            row["scores"][OURS] = {"score": ours["score"], "seconds": ours.get("seconds")}
+            score = -math.log10(max(ours["p"], 1e-300))
+            row["scores"][OURS] = {"score": score, "seconds": ours.get("seconds")}
 
 
 def scores_of(name: str, rows: Sequence[dict]) -> np.ndarray:

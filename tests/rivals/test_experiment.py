@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 
 import numpy as np
@@ -89,10 +88,11 @@ def test_finished_pairs_are_not_scored_again_and_ours_is_added(tmp_path):
     assert made == ["demo-base", "demo-child", "demo-stranger"]  # the base once
     again = scored(pairs, Bench([rival], set(), {}), log, lambda *step: None)
     assert again == rows and len(made) == 3
-    ours = tmp_path / "ours.jsonl"
-    ours.write_text(json.dumps({"a": "demo-base", "b": "demo-child", "what": "w", "score": 0.7}))
-    with_ours(rows, ours)
-    assert rows[1]["scores"]["compare"]["score"] == 0.7 and "compare" not in rows[0]["scores"]
+    with_ours(rows, [{"a": "demo-base", "b": "demo-child", "what": "w", "p": 1e-7}])
+    assert (
+        rows[1]["scores"]["compare"]["score"] == pytest.approx(7)
+        and "compare" not in rows[0]["scores"]
+    )
 
 
 def test_only_few_models_are_held():
