@@ -42,8 +42,8 @@ def assemble(out: Path) -> str:
     parts = [
         "# Results\n\nEvery table and plot below is made by `python -m research.experiments NAME`, "
         "from scratch, models included.\nFigures depend a little on the Python release, whose "
-        "source is the text that trains them, and on torch.\nThe last part was measured by the paper's "
-        "form of the fingerprint, before the recipe `whole`.\n"
+        "source is the text that trains them, and on torch.\nThe last part was measured by the "
+        "paper's form of the fingerprint, before the recipe `whole`.\n"
     ]
     for name in EXPERIMENTS:
         part = out / f"{name}.md"
