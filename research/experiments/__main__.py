@@ -46,7 +46,7 @@ def _make(output: Output, name: str | None, docs: Path) -> None:
             except ImportError as e:
                 raise EnvironmentLacks(
                     f"experiments need torch, transformers, scipy and matplotlib ({e}); "
-                    "pip install 'huref-zk[prove,train,test]'"
+                    "install the extras prove, train and test"
                 ) from e
     output.result(figures, [f"wrote {docs / 'results.md'}"])
 
