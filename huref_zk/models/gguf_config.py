@@ -33,15 +33,16 @@ _NEEDED = ("hidden_keys", "heads_keys", "layers_keys")
 
 
 def known(name: Any, source: str) -> Architecture:
-    """What is known of an architecture. InputError for another, naming those that are known."""
+    """What is known of an architecture. InputError for another."""
     from huref_zk.models.families import FAMILIES
 
     text = name.decode("utf-8", "replace") if isinstance(name, bytes) else "None"
     types = {t for f in FAMILIES for t in f.model_types}
     if text not in ARCHITECTURES or ARCHITECTURES[text].model_type not in types:
-        names = [n for n, kept in ARCHITECTURES.items() if kept.model_type in types]
+        count = sum(kept.model_type in types for kept in ARCHITECTURES.values())
         raise InputError(
-            f"{source}: GGUF architecture {text[:40]!r} is not supported; known: {', '.join(names)}"
+            f"{source}: GGUF architecture {text[:40]!r} is not supported; `huref-zk models` lists "
+            f"the types, of which {count} are read as GGUF (docs/checkpoints.md)"
         )
     return ARCHITECTURES[text]
 

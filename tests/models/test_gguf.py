@@ -208,7 +208,7 @@ def test_tensors_that_are_refused(llama, twin, tmp_path, alter, message):
 @pytest.mark.parametrize(
     "fields, message",
     [
-        ({"architecture": "mamba"}, "architecture 'mamba' is not supported; known: .*llama"),
+        ({"architecture": "mamba"}, "architecture 'mamba' is not supported; `huref-zk models`"),
         ({"block_count": "four"}, "block_count is missing or no integer"),
         ({"drop": ("embedding_length",)}, "embedding_length is missing"),
         ({"embedding_length": 0}, "hidden_size = 0"),

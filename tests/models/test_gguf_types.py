@@ -199,7 +199,7 @@ def test_an_unknown_architecture_is_told_before_the_rest_is_read(tmp_path, small
     data = path.read_bytes()
     end = data.index(b"rwkv7") + 5
     path.write_bytes(data[:end])
-    refused(path, "architecture 'rwkv7' is not supported; known: .*llama")
+    refused(path, "architecture 'rwkv7' is not supported; `huref-zk models`")
 
 
 def test_what_is_not_read_of_a_file_is_told_or_refused(tmp_path, small):

@@ -402,10 +402,10 @@ def test_rows_that_do_not_exist(row, opening_of):
 
 def test_recommit(small, opening_srs):
     result = recommit(small, opening_srs)
-    assert result.same and result.total == 170
+    assert result.same and result.total == 176
     other = recommit(replace(small, secret=bytes(32)), opening_srs)
-    assert not other.same and len(other.rows) == other.total == 170
-    assert len(recommit(changed_witness(small, "O"), opening_srs).rows) == 170
+    assert not other.same and len(other.rows) == other.total == 176
+    assert len(recommit(changed_witness(small, "O"), opening_srs).rows) == 176
 
 
 def test_what_another_commitment_differs_in(small):
@@ -413,7 +413,7 @@ def test_what_another_commitment_differs_in(small):
     points["C"] = (*points["C"][:4], None, points["C"][5])
     other = replace(small.commitment, points=points)
     found = compare_commitments(small.commitment, other)
-    assert (found.rows, found.total, found.same) == ([("C", 4)], 170, False)
+    assert (found.rows, found.total, found.same) == ([("C", 4)], 176, False)
 
 
 # --- malformed files -----------------------------------------------------------------------------

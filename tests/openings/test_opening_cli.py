@@ -116,7 +116,7 @@ def test_rows_chosen_by_a_nonce(owner, keys, public, opening):
     code, answer = command("open", owner, *keys, *choice, "--out", path)
     assert code == 0 and len(answer["rows"]) == 3 * 8  # E, C, qv3, ko3, up3, gate3, down3, O
     code, answer = command("verify", path, *public, *choice)
-    assert (code, answer["chosen_by_nonce"], len(answer["rows"])) == (0, True, 21)
+    assert (code, answer["chosen_by_nonce"], len(answer["rows"])) == (0, True, 24)
     code, answer = command("verify", opening, *public, *choice)
     assert (code, answer["step"]) == (1, 4)
     other = ("--sample", 3, "--nonce", "5b" * 32)
@@ -154,7 +154,7 @@ def test_another_secret(owner, keys, tmp_path):
     assert not (tmp_path / "x.hzo").exists()
     code, answer = command("recommit", other, *keys)
     assert (code, answer["valid"], answer["same"]) == (1, False, False)
-    assert answer["rows_different"] == answer["rows"] == 64 * 7
+    assert answer["rows_different"] == answer["rows"] == 64 * 8
     result = CliRunner().invoke(main, ["recommit", *map(str, (other, *keys))])
     assert result.exit_code == 1 and "another secret" in result.stdout
     assert command("open", owner, *keys, *out)[0] == 0
@@ -162,7 +162,7 @@ def test_another_secret(owner, keys, tmp_path):
 
 def test_recommit(owner, keys, edited):
     code, answer = command("recommit", owner, *keys)
-    assert (code, answer["same"], answer["rows"]) == (0, True, 64 * 7)
+    assert (code, answer["same"], answer["rows"]) == (0, True, 64 * 8)
     assert answer["given_root"] == answer["recomputed_root"]
     code, answer = command("recommit", owner, *keys, "--model", "demo-base")
     assert (code, answer["same"], answer["checkpoint"], answer["fields"]) == (0, True, True, [])
