@@ -201,7 +201,7 @@ def run(
     out = folder / "out"
     out.mkdir()
     for number in range(runs):
-        words, command = known[number % len(known)]
+        words, command = known[number // (2 if right else 1) % len(known)]
         if right and number % 2:
             typed = spoilt(rng.choice(right), rng, files, folder)
             words = (typed[0],) if typed else ()
