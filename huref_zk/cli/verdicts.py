@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from huref_zk.cli.common import Output
+from huref_zk.comparison.parts.finding import ranges as ranges
 
 if TYPE_CHECKING:
     from huref_zk.proofs.kernel import Report, Step
@@ -88,14 +89,3 @@ def seed_lines(facts: dict[str, Any]) -> list[str]:
         f"  seed: {seed['hex']}, not the public one. Nobody could tune weights to it if it was "
         "drawn after the commitment was published, which this file does not show"
     ]
-
-
-def ranges(numbers: Sequence[int]) -> str:
-    """[0, 1, 2, 5] -> '0-2, 5'."""
-    runs: list[list[int]] = []
-    for number in numbers:
-        if runs and number == runs[-1][1] + 1:
-            runs[-1][1] = number
-        else:
-            runs.append([number, number])
-    return ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in runs)

@@ -61,14 +61,24 @@ def heat_map(values: np.ndarray, matched: Sequence[tuple[int, int]], title: str,
             f'<rect x="{left + j * size}" y="{top + i * size}" width="{size}" height="{size}" '
             'class="frame"/>'
         )
-    every = math.ceil(18 / size)
-    for i in range(0, n, every):
-        y = top + i * size + size / 2 + 4
-        parts.append(f'<text x="{left - 4}" y="{y:.0f}" class="number">{i * step}</text>')
-    for j in range(0, m, every):
-        x = left + j * size + size / 2
-        parts.append(f'<text x="{x:.0f}" y="{top - 6}" class="cell">{j * step}</text>')
+    parts += _numbers(n, m, left, top, size, step)
     return "".join([*parts, "</svg>"])
+
+
+def _numbers(n: int, m: int, left: int, top: int, size: int, step: int) -> list[str]:
+    """The layers' numbers beside n rows and above m columns of cells of ``size``, as many as there
+    is room for; a cell stands for ``step`` layers."""
+    every = math.ceil(18 / size)
+    rows = [
+        f'<text x="{left - 4}" y="{top + i * size + size / 2 + 4:.0f}" class="number">'
+        f"{i * step}</text>"
+        for i in range(0, n, every)
+    ]
+    columns = [
+        f'<text x="{left + j * size + size / 2:.0f}" y="{top - 6}" class="cell">{j * step}</text>'
+        for j in range(0, m, every)
+    ]
+    return rows + columns
 
 
 def parts_map(shares: np.ndarray, title: str, width: int) -> str:
@@ -102,13 +112,7 @@ def parts_map(shares: np.ndarray, title: str, width: int) -> str:
                 parts.append(_share(left + i * size, y, size, share, label, _PLUS))
         new = max(0.0, 1 - float(cells[j].sum()))
         parts.append(_share(beyond, y, size, new, f"{of_b} from no layer of A", _MINUS))
-    every = math.ceil(18 / size)
-    for j in range(0, n, every):
-        y = top + j * size + size / 2 + 4
-        parts.append(f'<text x="{left - 4}" y="{y:.0f}" class="number">{j * step}</text>')
-    for i in range(0, m, every):
-        x = left + i * size + size / 2
-        parts.append(f'<text x="{x:.0f}" y="{top - 6}" class="cell">{i * step}</text>')
+    parts += _numbers(n, m, left, top, size, step)
     return "".join([*parts, "</svg>"])
 
 

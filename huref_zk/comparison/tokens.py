@@ -80,11 +80,6 @@ def own_tokens(model: Model, vocab: int) -> TokenList:
     return TokenList(ids, sizes, _texts(model, ids))
 
 
-def token_list(model: Model, ids: np.ndarray) -> TokenList:
-    """Tokens of a model in one group, whose number must be even."""
-    return TokenList(ids, (len(ids),), _texts(model, ids))
-
-
 def ids_in(model: Model, vocab: int, tokens: TokenList) -> np.ndarray:
     """The ids, int64 (N,), that ``model`` has for the tokens of another; MISSING where it has none.
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -109,3 +110,30 @@ def _unrelated(out: Path, progress: Progress) -> list[Pair]:
         if (one / "config.json").exists() and (two / "config.json").exists():
             found.append(Pair(UNRELATED, "cousins", f"cousins, {name}", str(one), str(two)))
     return found
+
+
+def row_by_row(
+    pairs: Sequence[Pair],
+    log: Path,
+    measured: Callable[[Pair], dict],
+    words: str,
+    progress: Progress,
+) -> list[dict]:
+    """One row a pair: what it is, and what ``measured`` says of it; from the log where it is there
+    already. words: what progress hears, with {a} and {b}."""
+    done = {}
+    if log.exists():
+        rows = (json.loads(line) for line in log.read_text().splitlines())
+        done = {(row["a"], row["b"], row["what"]): row for row in rows}
+    out = []
+    for number, pair in enumerate(pairs):
+        if pair.key not in done:
+            a, b = short(pair.a), short(pair.b)
+            progress(words.format(a=a, b=b), number, len(pairs))
+            row = {"kind": pair.kind, "group": pair.group, "what": pair.what, "a": a, "b": b}
+            row |= measured(pair)
+            with open(log, "a") as file:
+                file.write(json.dumps(row) + "\n")
+            done[pair.key] = row
+        out.append(done[pair.key])
+    return out

@@ -24,7 +24,7 @@ from huref_zk.comparison.verdict import (
 )
 from huref_zk.comparison.views import NAMES
 from huref_zk.files.writing import write_atomically
-from research.experiments.pair_list import MISS, RELATED, UNRELATED, Pair, all_pairs, short
+from research.experiments.pair_list import MISS, RELATED, UNRELATED, Pair, all_pairs, row_by_row
 
 Progress = Callable[[str, int, int], None]
 TABLE = "unrelated.json"
@@ -64,27 +64,9 @@ def compared(a: str, b: str) -> dict:
 
 def logged(pairs: Sequence[Pair], log: Path, progress: Progress) -> list[dict]:
     """One row a pair, from the log where it is there already."""
-    done = {}
-    if log.exists():
-        rows = (json.loads(line) for line in log.read_text().splitlines())
-        done = {(row["a"], row["b"], row["what"]): row for row in rows}
-    out = []
-    for number, pair in enumerate(pairs):
-        if pair.key not in done:
-            progress(f"comparing {short(pair.a)} with {short(pair.b)}", number, len(pairs))
-            row = {
-                "kind": pair.kind,
-                "group": pair.group,
-                "what": pair.what,
-                "a": short(pair.a),
-                "b": short(pair.b),
-                **compared(pair.a, pair.b),
-            }
-            with open(log, "a") as file:
-                file.write(json.dumps(row) + "\n")
-            done[pair.key] = row
-        out.append(done[pair.key])
-    return out
+    return row_by_row(
+        pairs, log, lambda pair: compared(pair.a, pair.b), "comparing {a} with {b}", progress
+    )
 
 
 def table_of(rows: Sequence[dict]) -> dict:

@@ -19,7 +19,15 @@ import numpy as np
 from huref_zk.errors import HurefError
 from huref_zk.files.writing import write_atomically
 from research.experiments.models import smollm2, smollm2_folder
-from research.experiments.pair_list import MISS, RELATED, UNRELATED, Pair, all_pairs, roots, short
+from research.experiments.pair_list import (
+    MISS,
+    RELATED,
+    UNRELATED,
+    Pair,
+    all_pairs,
+    roots,
+    row_by_row,
+)
 from research.experiments.pairs import judge_all
 
 Progress = Callable[[str, int, int], None]
@@ -104,27 +112,9 @@ class Bench:
 
 def scored(pairs: list[Pair], bench: Bench, log: Path, progress: Progress) -> list[dict]:
     """One row a pair, from the log where it is there already."""
-    done = {}
-    if log.exists():
-        rows = (json.loads(line) for line in log.read_text().splitlines())
-        done = {(row["a"], row["b"], row["what"]): row for row in rows}
-    out = []
-    for number, pair in enumerate(pairs):
-        if pair.key not in done:
-            progress(f"rivals: {short(pair.a)} and {short(pair.b)}", number, len(pairs))
-            row = {
-                "kind": pair.kind,
-                "group": pair.group,
-                "what": pair.what,
-                "a": short(pair.a),
-                "b": short(pair.b),
-                "scores": bench.scores(pair),
-            }
-            with open(log, "a") as file:
-                file.write(json.dumps(row) + "\n")
-            done[pair.key] = row
-        out.append(done[pair.key])
-    return out
+    return row_by_row(
+        pairs, log, lambda pair: {"scores": bench.scores(pair)}, "rivals: {a} and {b}", progress
+    )
 
 
 def with_ours(rows: list[dict], judged: Sequence[dict]) -> None:
